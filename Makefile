@@ -1,0 +1,70 @@
+# Everything a contributor runs. Needs python3 (3.11 or newer), make and git; the rest goes in .venv.
+VENV  := .venv
+BIN   := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export UV_HTTP_TIMEOUT ?= 300
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: demo test pytest lint types layers format bench docs clean help
+
+help:  ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(STAMP)  ## the whole of seam in about a minute, offline
+	$(BIN)/seam demo
+
+test: lint types layers pytest  ## what has to pass before a commit
+
+pytest: $(STAMP)  ## the tests alone
+	$(BIN)/python -m pytest -q --durations=10
+
+lint: $(STAMP)  ## style: ruff's rules and its formatter's opinion
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(STAMP)  ## mypy, strict, on src
+	$(BIN)/mypy
+
+layers: $(STAMP)  ## import-linter: no file imports from a higher layer
+	$(BIN)/lint-imports
+
+format: $(STAMP)  ## rewrite the files in the project's style
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: $(STAMP)  ## list the experiments; each runs with .venv/bin/python FILE
+	@$(BIN)/python -c 'import ast, pathlib; \
+	[print(f"{str(p):32}", (ast.get_docstring(ast.parse(p.read_text())) or "").partition("\n")[0]) \
+	for p in sorted(pathlib.Path("bench").glob("*.py"))]'
+
+docs: $(STAMP)  ## check the links and run the Python snippets of README.md and docs/
+	$(BIN)/python docs/check_links.py
+	$(BIN)/python -m pytest -q tests/test_docs.py
+
+clean:  ## remove caches and build products; keeps .venv and runs/
+	rm -rf build dist .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
+	find src tests bench docs -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@for python in python3.11 python3; do \
+	  if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    echo "$$python -m venv $(VENV)"; exec $$python -m venv $(VENV); \
+	  fi; \
+	done; \
+	echo "seam needs Python 3.11 or newer; found: $$(python3 --version 2>&1 || echo none)." >&2; \
+	echo "Install it and its venv module (Debian, Ubuntu: apt-get install python3.11-venv)." >&2; \
+	exit 1
+
+$(STAMP): pyproject.toml requirements.lock | $(BIN)/python
+	@$(BIN)/uv --version 2>/dev/null || $(BIN)/python -m pip install --quiet uv \
+	  || echo "uv could not be installed; going on with pip, which takes longer"
+	@if $(BIN)/uv --version >/dev/null 2>&1; then \
+	  install="$(BIN)/uv pip install --quiet --python $(BIN)/python"; \
+	else \
+	  install="$(BIN)/python -m pip install --quiet"; \
+	fi; \
+	set -ex; \
+	$$install -r requirements.lock; \
+	$$install --no-deps -e .
+	@touch $@

@@ -1,0 +1,87 @@
+"""Search the weights of a trained network that a problem needs; remove the rest; prove it.
+
+>>> import seam
+>>> base = seam.load_base("zoo:digits")
+>>> result = seam.reengineer(base, seam.Problem.one_vs_rest("7"), "digits", out="runs/seven")
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from seam.artefacts.adapter import Adapter, apply_adapter, load_adapter, save_adapter
+    from seam.core.config import Pick, SearchConfig
+    from seam.core.preprocessing import Preprocessing
+    from seam.core.problem import Problem
+    from seam.errors import SeamError
+    from seam.jobs.direct import Result, evaluate, reengineer
+    from seam.jobs.plan import Plan, plan
+    from seam.jobs.predict import Predictor, load
+    from seam.masking.parametrization import MaskSet, attach
+    from seam.models.base import BaseModel
+    from seam.models.load import BaseSpec, load_base
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Adapter": "artefacts.adapter",
+    "BaseModel": "models.base",
+    "BaseSpec": "models.load",
+    "MaskSet": "masking.parametrization",
+    "Pick": "core.config",
+    "Plan": "jobs.plan",
+    "Predictor": "jobs.predict",
+    "Preprocessing": "core.preprocessing",
+    "Problem": "core.problem",
+    "Result": "jobs.direct",
+    "SeamError": "errors",
+    "SearchConfig": "core.config",
+    "apply_adapter": "artefacts.adapter",
+    "attach": "masking.parametrization",
+    "evaluate": "jobs.direct",
+    "load": "jobs.predict",
+    "load_adapter": "artefacts.adapter",
+    "load_base": "models.load",
+    "plan": "jobs.plan",
+    "reengineer": "jobs.direct",
+    "save_adapter": "artefacts.adapter",
+}
+
+__all__ = [
+    "Adapter",
+    "BaseModel",
+    "BaseSpec",
+    "MaskSet",
+    "Pick",
+    "Plan",
+    "Predictor",
+    "Preprocessing",
+    "Problem",
+    "Result",
+    "SeamError",
+    "SearchConfig",
+    "apply_adapter",
+    "attach",
+    "evaluate",
+    "load",
+    "load_adapter",
+    "load_base",
+    "plan",
+    "reengineer",
+    "save_adapter",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used: PyTorch takes seconds to import."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'seam' has no attribute '{name}'")
+    value = getattr(import_module(f"seam.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,186 @@
+"""The settings of a search and of the choice among its points: frozen, checked when built."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
+
+from seam.errors import ConfigError, nearest
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+_Settings = TypeVar("_Settings", bound="DataclassInstance")
+
+Tune = Literal["none", "norm", "all"]
+Head = Literal["slice", "append", "replace"]
+Start = Literal["ones", "saliency"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Penalty:
+    """Press on density through the loss: ``task loss + alpha * density`` (the paper's way)."""
+
+    alpha: float = 1.0
+
+    def __post_init__(self) -> None:
+        _at_least("alpha", self.alpha, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """Press on density through the threshold: each step keeps exactly the scheduled share.
+
+    ``final_density`` is the share kept at the end of the walk; ``walk`` the share of the epochs
+    spent walking down, the rest is spent at the final density.
+    """
+
+    final_density: float = 0.02
+    walk: float = 1.0
+
+    def __post_init__(self) -> None:
+        _require(
+            _is_number(self.final_density) and 0 < self.final_density < 1,
+            f"final density is {self.final_density}; give a value in (0, 1)",
+        )
+        _require(
+            _is_number(self.walk) and 0 < self.walk <= 1,
+            f"walk is {self.walk}; give a value in (0, 1]",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rates:
+    """Learning rates: of the scores, of the head, of what else is tuned (Adam)."""
+
+    score: float = 0.05
+    head: float = 0.1
+    tune: float = 0.002
+    schedule: Literal["constant", "cosine"] = "constant"
+
+    def __post_init__(self) -> None:
+        for name in ("score", "head", "tune"):
+            _at_least(f"learning rate '{name}'", getattr(self, name), 0)
+        _one_of("learning rate schedule", self.schedule, ("constant", "cosine"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchConfig:
+    """Everything that decides a search, but the data.
+
+    >>> SearchConfig(epochs=3).batch_size
+    64
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
+
+    preset: str = "default"
+    epochs: int = 20
+    batch_size: int = 64
+    start: Start = "ones"
+    pressure: Penalty | Budget = field(default_factory=Penalty)
+    rates: Rates = field(default_factory=Rates)
+    head: Head = "append"
+    tune: Tune = "none"
+    head_epochs: int = 0
+    distill: float = 0.0
+
+    def __post_init__(self) -> None:
+        _at_least("epochs", self.epochs, 1, whole=True)
+        _at_least("batch size", self.batch_size, 1, whole=True)
+        _at_least("head epochs", self.head_epochs, 0, whole=True)
+        _require(
+            _is_number(self.distill) and 0 <= self.distill <= 1,
+            f"distill is {self.distill}; give a share in [0, 1]",
+        )
+        _require(
+            isinstance(self.pressure, Penalty | Budget),
+            f"pressure is {self.pressure}; give a Penalty or a Budget",
+        )
+        _one_of("start", self.start, get_args(Start))
+        _one_of("head", self.head, get_args(Head))
+        _one_of("tune", self.tune, get_args(Tune))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as plain values, for YAML and JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> SearchConfig:
+        """Inverse of :meth:`to_dict`; settings that are not given take their defaults.
+
+        Raises:
+            ConfigError: a value is out of range, or a name unknown.
+        """
+        given = dict(values)
+        if "pressure" in given:
+            kind = Penalty if "alpha" in given["pressure"] else Budget
+            given["pressure"] = _build(kind, given["pressure"])
+        if "rates" in given:
+            given["rates"] = _build(Rates, given["rates"])
+        return _build(cls, given)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pick:
+    """How one point of the frontier is chosen.
+
+    ``tolerance``: the smallest point whose validation accuracy is no worse than *restricted* minus
+    ``value`` (a share: 0.005 is half a point). ``keep`` and ``keep_macs``: the most accurate point
+    whose density or share of non-zero MACs is at most ``value``. ``paper``: the published rule.
+    ``epoch``: the point after ``value`` epochs.
+    """
+
+    rule: Literal["tolerance", "keep", "keep_macs", "paper", "epoch"] = "tolerance"
+    value: float = 0.005
+
+    def __post_init__(self) -> None:
+        _one_of("pick rule", self.rule, ("tolerance", "keep", "keep_macs", "paper", "epoch"))
+        if self.rule in ("keep", "keep_macs"):
+            _require(
+                _is_number(self.value) and 0 < self.value <= 1,
+                f"{self.rule} is {self.value}; give a share in (0, 1]",
+            )
+        else:
+            _at_least(self.rule, self.value, 0)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The rule as plain values."""
+        return asdict(self)
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ConfigError(message)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _at_least(name: str, value: float, least: int, *, whole: bool = False) -> None:
+    """Settings also come from YAML, where ``3`` may turn out to be ``"3"``, ``3.5`` or ``.nan``."""
+    fits = _is_number(value) and value >= least and (not whole or isinstance(value, int))
+    what = "a whole number, " if whole else ""
+    bound = f"{least} or more" if least == 0 else f"at least {least}"
+    _require(fits, f"{name} is {value}; give {what}{bound}")
+
+
+def _build(kind: type[_Settings], values: Mapping[str, Any]) -> _Settings:
+    known = [each.name for each in fields(kind)]
+    for name in values:
+        _require(
+            name in known,
+            f"setting '{name}' is unknown{nearest(name, known) or '; give ' + ', '.join(known)}",
+        )
+    return kind(**values)
+
+
+def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
+    _require(
+        value in choices,
+        f"{name} is '{value}'; give one of {', '.join(choices)}{nearest(value, list(choices))}",
+    )

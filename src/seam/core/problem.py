@@ -1,0 +1,198 @@
+"""What the user needs from a base model: which labels, told apart how."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from seam.errors import ConfigError, LabelError, nearest
+
+Kind = Literal["subset", "one-vs-rest", "groups"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A target problem over a base model's labels.
+
+    >>> Problem.subset(["airplane", "ship"]).outputs
+    ('airplane', 'ship')
+    >>> Problem.one_vs_rest("airplane").outputs
+    ('not airplane', 'airplane')
+    >>> Problem.groups({"vehicle": ["airplane", "ship"], "animal": ["cat"]}).kind
+    'groups'
+
+    ``labels[i]`` holds the base labels that output ``i`` stands for; the first output of a
+    one-vs-rest problem holds none, and stands for every label that is not named.
+
+    Raises:
+        LabelError: fewer than two outputs, an empty group, or a label named twice.
+        ConfigError: the kind is unknown, or does not fit the labels.
+    """
+
+    kind: Kind
+    outputs: tuple[str, ...]
+    labels: tuple[tuple[str, ...], ...]
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise ConfigError(
+                f"problem kind is '{self.kind}'; give one of {', '.join(get_args(Kind))}"
+            )
+        if len(self.outputs) != len(self.labels):
+            raise ConfigError(
+                f"the problem has {len(self.outputs)} outputs but labels for {len(self.labels)}; "
+                "give labels for each"
+            )
+        if len(self.outputs) < 2:
+            raise LabelError(
+                f"the problem has {len(self.outputs)} class ({', '.join(self.outputs)}); "
+                "name at least two, or one label alone to tell it from the rest"
+            )
+        sizes = [len(members) for members in self.labels]
+        if self.kind == "one-vs-rest":
+            if sizes != [0, 1]:
+                raise ConfigError(
+                    f"one label against the rest has outputs of {sizes} labels; expected [0, 1]"
+                )
+        elif 0 in sizes:
+            empty = self.outputs[sizes.index(0)]
+            raise LabelError(f"group '{empty}' holds no labels; name at least one")
+        counts = Counter(canonical(name) for members in self.labels for name in members)
+        twice = [name for name, count in counts.items() if count > 1]
+        if twice:
+            raise LabelError(f"label '{twice[0]}' is named twice; name every label once")
+        if len(set(self.outputs)) < len(self.outputs):
+            raise LabelError("two groups have the same name; give every group its own")
+
+    @classmethod
+    def subset(cls, labels: Sequence[str]) -> Problem:
+        """Tell the named labels apart; inputs are known to have one of them."""
+        return cls("subset", tuple(labels), tuple((label,) for label in labels))
+
+    @classmethod
+    def one_vs_rest(cls, label: str) -> Problem:
+        """Tell one label from all others: output 1 is the label, output 0 the rest."""
+        return cls("one-vs-rest", (f"not {label}", label), ((), (label,)))
+
+    @classmethod
+    def groups(cls, groups: Mapping[str, Iterable[str] | str]) -> Problem:
+        """Tell groups of labels apart; labels of one group are merged into one output.
+
+        A group of one label may be that label alone: ``{"animal": "cat"}``.
+        """
+        members = ((each,) if isinstance(each, str) else tuple(each) for each in groups.values())
+        return cls("groups", tuple(groups), tuple(members))
+
+    @classmethod
+    def of(cls, labels: Sequence[str]) -> Problem:
+        """One label means one-vs-rest, several mean a subset."""
+        if not labels:
+            raise LabelError("no labels were named; give one (one-vs-rest) or several (a subset)")
+        return cls.one_vs_rest(labels[0]) if len(labels) == 1 else cls.subset(labels)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The problem as plain values, for YAML and JSON."""
+        return {
+            "kind": self.kind,
+            "outputs": list(self.outputs),
+            "labels": [list(members) for members in self.labels],
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Problem:
+        """Inverse of :meth:`to_dict`."""
+        return cls(
+            values["kind"],
+            tuple(values["outputs"]),
+            tuple(tuple(members) for members in values["labels"]),
+        )
+
+    def members(self, base_labels: Sequence[str]) -> tuple[tuple[int, ...], ...]:
+        """The indices into ``base_labels`` that each output stands for.
+
+        >>> Problem.one_vs_rest("b").members(["a", "b", "c"])
+        ((0, 2), (1,))
+
+        Raises:
+            LabelError: a label is not among ``base_labels`` (the message names the nearest), or
+                two of the problem's are the same one there.
+        """
+        index = LabelIndex(base_labels, owner="the base model")
+        named = [tuple(index.find(label) for label in members) for members in self.labels]
+        by_number: dict[int, str] = {}
+        for label in (label for members in self.labels for label in members):
+            first = by_number.setdefault(index.find(label), label)
+            if first != label:
+                raise LabelError(
+                    f"'{first}' and '{label}' are the same label of the base model, "
+                    f"'{base_labels[index.find(label)]}'; name it once"
+                )
+        if self.kind == "one-vs-rest":
+            rest = tuple(i for i in range(len(base_labels)) if i not in named[1])
+            if not rest:
+                raise LabelError(f"'{self.outputs[1]}' is the base model's only label")
+            named[0] = rest
+        return tuple(named)
+
+
+def canonical(label: str) -> str:
+    """The form in which labels are compared: case, underscores and outer spaces do not count.
+
+    >>> canonical(" School_bus")
+    'school bus'
+    """
+    return " ".join(label.replace("_", " ").casefold().split())
+
+
+class LabelIndex:
+    """Finds labels by name, forgiving case and underscores; 'tench' finds 'tench, Tinca tinca'.
+
+    >>> LabelIndex(["cat", "School bus"], owner="the data").find("school_bus")
+    1
+    """
+
+    def __init__(self, labels: Sequence[str], *, owner: str) -> None:
+        self.labels = list(labels)
+        self.owner = owner
+        self._whole: dict[str, list[int]] = {}
+        self._synonyms: dict[str, list[int]] = {}
+        for i, label in enumerate(labels):
+            self._whole.setdefault(canonical(label), []).append(i)
+            for synonym in {canonical(part) for part in label.split(",")}:
+                self._synonyms.setdefault(synonym, []).append(i)
+
+    def get(self, label: str) -> int | None:
+        """The index of ``label``, or None where it is unknown; ambiguity is an error."""
+        for part in (label, label.partition(",")[0]):
+            for table in (self._whole, self._synonyms):
+                found = table.get(canonical(part), [])
+                if len(found) > 1:
+                    raise LabelError(
+                        f"label '{label}' stands for {len(found)} of {self.owner}'s labels "
+                        f"(numbers {', '.join(map(str, found))}); "
+                        "give a labels file with unique names"
+                    )
+                if found:
+                    return found[0]
+        return None
+
+    def find(self, label: str) -> int:
+        """The index of ``label``.
+
+        Raises:
+            LabelError: it is unknown; the message names the nearest.
+        """
+        found = self.get(label)
+        if found is None:
+            raise LabelError(
+                f"label '{label}' is not among {self.owner}'s {len(self.labels)} labels"
+                + (nearest(label, self.labels, count=2) or f" ({_some(self.labels)})")
+            )
+        return found
+
+
+def _some(labels: Sequence[str], limit: int = 10) -> str:
+    """The first labels, for an error message."""
+    return ", ".join(labels[:limit]) + (", ..." if len(labels) > limit else "")

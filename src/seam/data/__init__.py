@@ -1,0 +1,1 @@
+"""Data of the outside world: loading, splitting and batching labelled images."""

@@ -1,0 +1,228 @@
+"""Labelled images from wherever `datasets` finds them: folders, parquet files, the hub."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seam.core.problem import LabelIndex
+from seam.data.images import ImageSource
+from seam.errors import DataError, LabelError, nearest
+
+SPLITS = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev"),
+    "test": ("test", "testing"),
+}
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """One split as it lies on disk: encoded images, and each one's label as a number.
+
+    ``labels[i]`` indexes ``names``; it is -1 where a sample has no label.
+    """
+
+    source: ImageSource
+    labels: NDArray[np.int64]
+    names: tuple[str, ...]
+
+    def select(self, numbers: NDArray[np.int64]) -> LabelledImages:
+        """The samples with these numbers, in this order."""
+        return LabelledImages(self.source.select(numbers), self.labels[numbers], self.names)
+
+
+def load_splits(data: str | Path | Mapping[str, Any]) -> dict[str, LabelledImages]:
+    """The splits of ``data``: ``train`` always, ``validation`` and ``test`` where it has them.
+
+    ``data`` is an image folder, a folder of parquet files, a hub name, ``digits`` (scikit-learn's
+    handwritten digits), or a `datasets.DatasetDict`.
+
+    Raises:
+        DataError: nothing is found there, or it holds no image or no label column.
+    """
+    if not isinstance(data, str | Path | Mapping):
+        raise DataError(
+            f"the data is a {type(data).__name__}; give a folder, a hub name, or splits by name "
+            "(a DatasetDict)"
+        )
+    raw = data if isinstance(data, Mapping) else _load(str(data))
+    splits: dict[str, LabelledImages] = {}
+    for part, names in SPLITS.items():
+        found = next((name for name in names if name in raw), None)
+        if found is not None:
+            splits[part] = _labelled(raw[found], f"{found} split")
+    if "train" not in splits:
+        found = ", ".join(map(str, raw)) or "nothing"
+        raise DataError(f"the data has no train split, only {found}; add one")
+    return splits
+
+
+def align(
+    images: LabelledImages,
+    base_labels: Sequence[str],
+    *,
+    needed: Sequence[str],
+    rename: Mapping[str, str],
+    strict: bool,
+    where: str = "data",
+) -> LabelledImages:
+    """The same samples with labels counted as the base model counts them; -1 where it has none.
+
+    Args:
+        images: samples with the data's own labels.
+        base_labels: the base model's labels, in order.
+        needed: labels of the problem; each must occur in the data.
+        rename: data label to base label, for names that differ.
+        strict: every data label must be one of the base's (one-vs-rest needs to know the rest).
+        where: what to call these samples in an error.
+
+    Raises:
+        LabelError: a needed label is absent from the data, or (``strict``) a data label unknown.
+    """
+    index = LabelIndex(base_labels, owner="the base model")
+    renamed = [rename.get(name, name) for name in images.names]
+    # The last place is for samples without a label, which have the number -1.
+    table = np.array([*(_number(index, name, strict) for name in renamed), -1], dtype=np.int64)
+    for label in needed:
+        if not (table[images.labels] == index.find(label)).any():
+            raise LabelError(
+                f"label '{label}' is known to the base model but absent from the {where}"
+                + nearest(label, list(images.names))
+                + " (--rename DATA_LABEL=BASE_LABEL maps a differing name)"
+            )
+    unknown = [name for name, known in zip(renamed, table[:-1], strict=True) if known < 0]
+    if strict and unknown:
+        raise LabelError(
+            f"data label '{unknown[0]}' is not among the base model's {len(base_labels)} labels"
+            + nearest(unknown[0], list(base_labels), count=2)
+            + " (--rename DATA_LABEL=BASE_LABEL maps a differing name)"
+        )
+    return LabelledImages(images.source, table[images.labels], tuple(base_labels))
+
+
+def check_renames(rename: Mapping[str, str], splits: Mapping[str, LabelledImages]) -> None:
+    """Refuse to rename a label that none of the ``splits`` has.
+
+    Raises:
+        LabelError: there is one; the message names the nearest.
+    """
+    names = sorted({name for images in splits.values() for name in images.names})
+    for name in rename:
+        if name not in names:
+            raise LabelError(
+                f"cannot rename '{name}': it is not among the data's labels{nearest(name, names)}"
+            )
+
+
+def _number(index: LabelIndex, name: str, strict: bool) -> int:
+    """The base's number of a data label, -1 if it has none; ambiguity matters where ``strict``."""
+    try:
+        found = index.get(name)
+    except LabelError:
+        if strict:
+            raise
+        found = None
+    return -1 if found is None else found
+
+
+def _load(data: str) -> Mapping[str, Any]:
+    if data == "digits":
+        from seam.data.digits import load_digits
+
+        return load_digits()
+    path = Path(data).expanduser()
+    local = path.exists()
+    if not local and (path.is_absolute() or data.startswith(".") or data.count("/") > 1):
+        raise DataError(f"data folder '{data}' does not exist; check the path")
+    if local and not path.is_dir():
+        raise DataError(f"data '{data}' is a file; give the folder that holds it")
+    if local and not any(path.iterdir()):
+        raise DataError(f"data folder '{data}' is empty; add images")
+    if local and set("*?[") & set(str(path.resolve())):
+        raise DataError(f"data folder '{data}' has one of * ? [ in its path; rename it")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    import datasets
+
+    datasets.disable_progress_bars()
+    try:
+        loaded: Any = datasets.load_dataset(str(path) if local else data)
+    except Exception as error:
+        where = f"data folder '{data}'" if local else f"hub data set '{data}'"
+        reason = " ".join(str(error).split())[:160]
+        mend = "check its files" if local else "check the name, or give a local folder"
+        raise DataError(f"{where} cannot be loaded: {reason}; {mend}") from error
+    return cast("Mapping[str, Any]", loaded)
+
+
+def _labelled(split: Any, where: str) -> LabelledImages:
+    """A `datasets.Dataset` with an image and a label column as encoded images and numbers."""
+    import datasets
+
+    features = split.features
+    images = [name for name, kind in features.items() if isinstance(kind, datasets.Image)]
+    if not images:
+        raise DataError(f"the {where} has no image column, only {', '.join(features)}")
+    if len(split) == 0:
+        raise DataError(f"the {where} is empty; add images")
+    label = _label_column(features, where)
+    kind = features[label]
+    column = split.with_format(None)[label]
+    if isinstance(kind, datasets.ClassLabel):
+        names = tuple(str(name) for name in kind.names)
+        numbers = [-1 if value is None else value for value in column]
+    else:
+        words = [None if value is None else str(value) for value in column]
+        names = tuple(sorted({word for word in words if word is not None}))
+        place = {name: i for i, name in enumerate(names)}
+        numbers = [-1 if word is None else place[word] for word in words]
+    encoded = split.select_columns([images[0]]).cast_column(images[0], datasets.Image(decode=False))
+    rows = _Rows(encoded, images[0], where)
+    source = ImageSource(rows.read, rows.name, len(split))
+    return LabelledImages(source, np.array(numbers, dtype=np.int64), names)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The image column of a `datasets.Dataset`, not decoded.
+
+    Rows of an image folder have a path and no bytes; rows of a parquet file have bytes, and at
+    most the name that the file once had.
+    """
+
+    rows: Any
+    column: str
+    where: str
+
+    def read(self, i: int) -> bytes:
+        found = self._record(i)
+        if found.get("bytes") is not None:
+            return bytes(found["bytes"])
+        if not found.get("path"):
+            raise DataError("there is no image in this row")
+        return Path(found["path"]).read_bytes()
+
+    def name(self, i: int) -> str:
+        return self._record(i).get("path") or f"{self.where}, row {i}"
+
+    def _record(self, i: int) -> dict[str, Any]:
+        return self.rows[i][self.column] or {}
+
+
+def _label_column(features: Mapping[str, Any], where: str) -> str:
+    import datasets
+
+    classes = [name for name, kind in features.items() if isinstance(kind, datasets.ClassLabel)]
+    for name in ("label", "labels", *classes):
+        if name in features:
+            return name
+    hint = ""
+    if len(features) == 1:
+        hint = "; an image folder needs two or more class folders, as in train/cat/1.png"
+    raise DataError(f"the {where} has no label column, only {', '.join(features)}{hint}")

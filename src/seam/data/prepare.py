@@ -1,0 +1,234 @@
+"""From a base model, a problem and data to the samples of a search and of the final test."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from seam.core.preprocessing import Preprocessing
+from seam.core.problem import Problem
+from seam.data.images import Augment, ImageSamples, read_pixels
+from seam.data.load import LabelledImages, align, check_renames, load_splits
+from seam.data.split import Numbers, Split, balance, few, stratified, targets_of
+from seam.errors import ConfigError, DataError
+from seam.search.samples import SearchData
+
+DataSource = str | Path | Mapping[str, Any]
+PARTS = ("train", "validation", "test")
+TEST_SHARE = 0.1
+"""Share of the samples that is set aside for the test where the data has no test split."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """How samples are chosen and split.
+
+    Args:
+        validation: share of the training split that choices are made by; data with a validation
+            split of its own keeps that.
+        shots: at most so many samples of each label, training and validation together.
+        negatives: one-vs-rest: ``balanced`` draws as many others as there are positives.
+        augment: of training images: ``none``, ``crop`` or ``crop+flip``.
+        skip_bad: leave out images that cannot be read, and count them.
+        rename: data label to base label, for names that differ.
+    """
+
+    validation: float = 0.1
+    shots: int | None = None
+    negatives: Literal["balanced", "all"] = "balanced"
+    augment: Augment = "crop+flip"
+    skip_bad: bool = False
+    rename: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.validation, int | float) or not 0 < self.validation < 1:
+            raise ConfigError(f"validation is {self.validation}; give a share in (0, 1)")
+        if self.shots is not None and (not isinstance(self.shots, int) or self.shots < 2):
+            raise ConfigError(
+                f"shots is {self.shots}; give a whole number, at least 2 (training and validation)"
+            )
+        if self.augment not in get_args(Augment):
+            raise ConfigError(
+                f"augment is '{self.augment}'; give one of {', '.join(get_args(Augment))}"
+            )
+        if self.negatives not in ("balanced", "all"):
+            raise ConfigError(f"negatives is '{self.negatives}'; give balanced or all")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as plain values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class ProblemData:
+    """The three parts of a problem's data; only ``search`` is handed to the search.
+
+    ``split_hash`` is a SHA-256 over the sample numbers of the three parts and the bytes of their
+    images: it changes with the seed, the settings and the data.
+    """
+
+    search: SearchData
+    test: ImageSamples
+    test_labels: NDArray[np.int64]
+    split_hash: str
+    skipped: tuple[str, ...]
+
+    def sizes(self) -> dict[str, int]:
+        """Number of samples of each part."""
+        return {
+            "train": len(self.search.train),
+            "validation": len(self.search.validation),
+            "test": len(self.test),
+            "skipped": len(self.skipped),
+        }
+
+
+def prepare(
+    data: DataSource,
+    problem: Problem,
+    *,
+    base_labels: Sequence[str],
+    preprocessing: Preprocessing,
+    config: DataConfig,
+    seed: int,
+    device: torch.device,
+) -> ProblemData:
+    """Load, split and decode the samples that a problem needs.
+
+    A test split of the data is kept for the end; without one, a tenth of the samples is set aside.
+    One-vs-rest draws negatives within each part.
+
+    Raises:
+        LabelError: the problem's labels are unknown to the base or absent from the data.
+        DataError: the data is empty, has one class only, or an image cannot be read.
+    """
+    members = problem.members(base_labels)
+    parts, split = choose(data, problem, members, base_labels=base_labels, config=config, seed=seed)
+    samples: dict[str, ImageSamples] = {}
+    labels: dict[str, NDArray[np.int64]] = {}
+    skipped: list[str] = []
+    content = hashlib.sha256()
+    for name, images in parts.items():
+        pixels, kept, bad = read_pixels(
+            images.source,
+            preprocessing,
+            skip_bad=config.skip_bad,
+            observe=lambda data: content.update(hashlib.sha256(data).digest()),
+        )
+        skipped += bad
+        labels[name] = images.labels[kept]
+        targets = targets_of(labels[name], members)
+        _check_classes(targets, problem, name)
+        samples[name] = ImageSamples(
+            pixels if not isinstance(pixels, torch.Tensor) else pixels.to(device),
+            torch.from_numpy(targets),
+            preprocessing,
+            device,
+            config.augment,
+        )
+        split = _without(split, name, kept)
+    return ProblemData(
+        SearchData(samples["train"], samples["validation"]),
+        samples["test"],
+        labels["test"],
+        hashlib.sha256(f"{split.hash()} {content.hexdigest()}".encode()).hexdigest(),
+        tuple(skipped),
+    )
+
+
+def choose(
+    data: DataSource,
+    problem: Problem,
+    members: Sequence[Sequence[int]],
+    *,
+    base_labels: Sequence[str],
+    config: DataConfig,
+    seed: int,
+) -> tuple[dict[str, LabelledImages], Split]:
+    """The samples of each part, not yet decoded, and their numbers."""
+    rng = np.random.default_rng(seed)
+    needed = [label for group in problem.labels for label in group]
+    strict = problem.kind == "one-vs-rest"
+    loaded = load_splits(data)
+    check_renames(config.rename, loaded)
+    splits = {
+        name: align(
+            images,
+            base_labels,
+            needed=needed,
+            rename=config.rename,
+            strict=strict,
+            where=f"data's {name} split",
+        )
+        for name, images in loaded.items()
+    }
+    numbers = {
+        name: np.flatnonzero(targets_of(images.labels, members) >= 0)
+        for name, images in splits.items()
+    }
+    _divide(numbers, {name: images.labels for name, images in splits.items()}, config, rng)
+    splits = {part: splits.get(part, splits["train"]) for part in PARTS}
+    if strict and config.negatives == "balanced":
+        for part in PARTS:
+            part_labels = splits[part].labels[numbers[part]]
+            numbers[part] = numbers[part][balance(part_labels, members[1][0], rng)]
+    parts = {part: splits[part].select(numbers[part]) for part in PARTS}
+    return parts, Split(numbers["train"], numbers["validation"], numbers["test"])
+
+
+def _divide(
+    numbers: dict[str, Numbers],
+    labels: Mapping[str, NDArray[np.int64]],
+    config: DataConfig,
+    rng: np.random.Generator,
+) -> None:
+    """Take the parts that the data does not have out of its train split; few shots of each label.
+
+    The test part comes first, so it depends on neither ``shots`` nor ``validation``.
+    """
+
+    def hold_out(part: str, share: float) -> None:
+        train = numbers["train"]
+        left, held = stratified(labels["train"][train], [1 - share, share], rng)
+        numbers[part], numbers["train"] = train[held], train[left]
+
+    def draw(part: str, shots: int) -> None:
+        numbers[part] = numbers[part][few(labels[part][numbers[part]], shots, rng)]
+
+    if "test" not in labels:
+        hold_out("test", TEST_SHARE)
+    if config.shots is not None:
+        held = 0
+        if "validation" in labels:
+            held = min(config.shots - 1, max(1, round(config.validation * config.shots)))
+            draw("validation", held)
+        draw("train", config.shots - held)
+    if "validation" not in labels:
+        hold_out("validation", config.validation)
+
+
+def _without(split: Split, part: str, kept: list[int]) -> Split:
+    """The split after unreadable images of ``part`` were left out."""
+    numbers: dict[str, Numbers] = {
+        "train": split.train,
+        "validation": split.validation,
+        "test": split.test,
+    }
+    numbers[part] = numbers[part][kept]
+    return Split(**numbers)
+
+
+def _check_classes(targets: NDArray[np.int64], problem: Problem, part: str) -> None:
+    missing = [name for i, name in enumerate(problem.outputs) if not (targets == i).any()]
+    if missing:
+        raise DataError(
+            f"the {part} data has no sample of '{missing[0]}'; "
+            "give data that covers every class of the problem"
+        )

@@ -1,0 +1,43 @@
+"""How often a model is right: over all samples, and label by label."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from seam.core.figures import Share
+from seam.search.samples import Samples
+
+EVALUATION_BATCH = 256
+
+
+@torch.no_grad()
+def outputs_of(model: nn.Module, samples: Samples, batch_size: int = EVALUATION_BATCH) -> Tensor:
+    """The model's outputs for all samples in order, (n, K), on the CPU. The model is in eval mode."""
+    return torch.cat([model(batch.images).cpu() for batch in samples.ordered(batch_size)])
+
+
+def share_right(predicted: Tensor, targets: Tensor) -> Share:
+    """Share of samples whose predicted output, (n), is the target, (n).
+
+    >>> share_right(torch.tensor([0, 1, 1, 1]), torch.tensor([0, 1, 1, 0])).value
+    0.75
+    """
+    return Share.of(int((predicted == targets.cpu()).sum()), len(targets))
+
+
+def by_label(
+    predictions: dict[str, Tensor], targets: Tensor, outputs: Sequence[str]
+) -> list[dict[str, Any]]:
+    """One row an output: its name, n, and each method's share of it that is right."""
+    rows = []
+    for i, name in enumerate(outputs):
+        mine = targets.cpu() == i
+        row: dict[str, Any] = {"label": name, "n": int(mine.sum())}
+        for method, predicted in predictions.items():
+            row[method] = share_right(predicted[mine], targets.cpu()[mine]).to_dict()
+        rows.append(row)
+    return rows

@@ -1,0 +1,87 @@
+"""What a model costs: weights, and multiply-accumulates an image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+from torch.utils.flop_counter import FlopCounterMode
+
+from seam.masking.parametrization import join
+
+
+def executed_macs(model: nn.Module, example: Tensor) -> int:
+    """Multiply-accumulates that a dense runtime executes for one image.
+
+    >>> executed_macs(nn.Linear(4, 2), torch.zeros(1, 4))
+    8
+
+    Counted by PyTorch's own flop counter (matrix products and convolutions, biases and element-wise
+    work left out), half of its floating-point operations. ``example`` is a batch of one.
+    """
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model(example)
+    return int(counter.get_total_flops()) // 2
+
+
+@dataclass(frozen=True)
+class LayerUses:
+    """How often each weight element is multiplied for one image, by the weight's name."""
+
+    uses: Mapping[str, float]
+    dense: int
+
+    def theoretical(self, kept: Mapping[str, int], sizes: Mapping[str, int]) -> int:
+        """Multiply-accumulates left when only ``kept`` of each masked weight's ``sizes`` remain."""
+        removed = sum(
+            (sizes[name] - kept[name]) * uses for name, uses in self.uses.items() if name in kept
+        )
+        return round(self.dense - removed)
+
+
+def layer_uses(module: nn.Module, example: Tensor) -> LayerUses:
+    """Run ``module`` once and count how often each layer's weight elements are used.
+
+    A weight element of a convolution is used once at each output position, of a linear layer once
+    for each row it is applied to. ``example`` is a batch of one image.
+    """
+    uses: dict[str, float] = {}
+    hooks = []
+    for owner, layer in module.named_modules():
+        if isinstance(layer, (_ConvNd, nn.Linear)):
+
+            def count(each: nn.Module, inputs: Any, output: Any, owner: str = owner) -> None:
+                name = join(owner, "weight")
+                uses[name] = uses.get(name, 0) + _positions(each, inputs[0], output)
+
+            hooks.append(layer.register_forward_hook(count))
+        elif isinstance(layer, nn.MultiheadAttention):
+
+            def count_attention(
+                each: nn.Module, inputs: Any, output: Any, owner: str = owner
+            ) -> None:
+                tokens = output[0].numel() // output[0].shape[-1]
+                for name in ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight"):
+                    if getattr(each, name) is not None:
+                        uses[join(owner, name)] = uses.get(join(owner, name), 0) + tokens
+                uses[join(owner, "out_proj.weight")] = tokens
+
+            hooks.append(layer.register_forward_hook(count_attention))
+    try:
+        dense = executed_macs(module, example)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return LayerUses(uses, dense)
+
+
+def _positions(layer: nn.Module, inputs: Tensor, output: Tensor) -> float:
+    if isinstance(layer, _ConvTransposeNd):
+        return inputs.numel() / inputs.shape[1]
+    if isinstance(layer, _ConvNd):
+        return output.numel() / output.shape[1]
+    return output.numel() / output.shape[-1]

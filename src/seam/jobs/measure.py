@@ -1,0 +1,93 @@
+"""The figures of a report, each with its n and interval, measured on test data once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from seam.jobs.baselines import Baselines
+from seam.evaluate.accuracy import by_label, outputs_of, share_right
+from seam.evaluate.cost import LayerUses, executed_macs, layer_uses
+from seam.masking.head import Headed
+from seam.masking.parametrization import MaskSet
+from seam.search.samples import Samples
+
+
+class Costs:
+    """What the base costs, and what is left of it under given masks; the head counts.
+
+    Made before masks are attached: it needs the plain layers.
+    """
+
+    def __init__(self, base: nn.Module, model: Headed, example: Tensor) -> None:
+        self.base_macs = executed_macs(base, example)
+        self.base_weights = sum(p.numel() for p in base.parameters())
+        self._uses: LayerUses = layer_uses(model, example)
+        self._weights = {name: p.numel() for name, p in model.named_parameters()}
+
+    def of(self, masks: Mapping[str, Tensor]) -> dict[str, dict[str, int]]:
+        """Weights and MACs under ``masks`` (bool tensors by the backbone's parameter names)."""
+        kept = {f"backbone.{name}": int(bits.sum()) for name, bits in masks.items()}
+        removed = sum(self._weights[name] - count for name, count in kept.items())
+        return {
+            "weights": {
+                "base": self.base_weights,
+                "kept": sum(self._weights.values()) - removed,
+            },
+            "macs": {
+                "base": self.base_macs,
+                "theoretical": self._uses.theoretical(kept, self._weights),
+                "executed": self._uses.dense,
+            },
+        }
+
+    def macs_share(self, masks: MaskSet) -> float:
+        """Non-zero MACs under the masks as a share of the base's."""
+        found = self.of({name: mask.bits for name, mask in masks.items()})["macs"]
+        return found["theoretical"] / found["base"]
+
+
+def test_figures(
+    base: nn.Module, result: nn.Module, baselines: Baselines, test: Samples
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Accuracy of all four methods, over all and by label; and their predictions (n)."""
+    predictions = baselines.predictions(outputs_of(base, test))
+    predictions["reengineered"] = outputs_of(result, test).argmax(1)
+    figures = {
+        "accuracy": {
+            name: share_right(found, test.targets).to_dict() for name, found in predictions.items()
+        },
+        "per_label": by_label(predictions, test.targets, baselines.problem.outputs),
+        "against_restricted": paired(
+            predictions["reengineered"], predictions["restricted"], test.targets
+        ),
+    }
+    return figures, predictions
+
+
+def paired(found: Tensor, reference: Tensor, targets: Tensor) -> dict[str, Any]:
+    """How often ``found`` is right where ``reference`` is wrong, and the reverse.
+
+    >>> paired(torch.tensor([0, 1]), torch.tensor([1, 1]), torch.tensor([0, 1]))["gained"]
+    1
+
+    ``difference`` is the gain in accuracy with its 95 % interval for paired samples.
+    """
+    right, before = found == targets.cpu(), reference == targets.cpu()
+    gained, lost, n = int((right & ~before).sum()), int((~right & before).sum()), len(targets)
+    difference = (gained - lost) / n
+    half = 1.959963984540054 * ((gained + lost) / n - difference**2) ** 0.5 / n**0.5
+    return {
+        "gained": gained,
+        "lost": lost,
+        "difference": {
+            "value": difference,
+            "low": round(difference - half, 6),
+            "high": round(difference + half, 6),
+            "n": n,
+        },
+    }
+
+

@@ -1,0 +1,107 @@
+"""A job's settings, gathered: how to search, on what samples, which point to take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from seam.core.config import Penalty, Pick, SearchConfig
+from seam.core.problem import Problem
+from seam.data.prepare import DataConfig
+from seam.errors import ConfigError, nearest
+from seam.search.presets import default_pick, preset
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Everything that decides a job, beside the base model, the problem and the data.
+
+    Build it with `plan`. ``exclude`` names layers that are not masked.
+    """
+
+    search: SearchConfig
+    pick: Pick
+    data: DataConfig = field(default_factory=DataConfig)
+    exclude: tuple[str, ...] = ()
+    seed: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as plain values; the pick is left out, for it can change after a search."""
+        return {
+            "search": self.search.to_dict(),
+            "data": self.data.to_dict(),
+            "exclude": list(self.exclude),
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], pick: Pick | None = None) -> Plan:
+        """Inverse of :meth:`to_dict`."""
+        search = SearchConfig.from_dict(values["search"])
+        return cls(
+            search=search,
+            pick=pick or default_pick(search.preset),
+            data=DataConfig(**values["data"]),
+            exclude=tuple(values["exclude"]),
+            seed=values["seed"],
+        )
+
+
+_NESTED = {
+    "score_lr": ("rates", "score"),
+    "head_lr": ("rates", "head"),
+    "tune_lr": ("rates", "tune"),
+    "alpha": ("pressure", "alpha"),
+    "final_density": ("pressure", "final_density"),
+    "levels": ("pressure", "levels"),
+}
+
+
+def plan(problem: Problem, *, preset_name: str = "default", **changes: Any) -> Plan:
+    """The settings of a preset for ``problem``, with ``changes``.
+
+    >>> plan(Problem.one_vs_rest("cat"), epochs=5, keep=0.1, seed=3).pick
+    Pick(rule='keep', value=0.1)
+
+    Args:
+        problem: decides, with the preset, the published learning rates.
+        preset_name: ``default`` or ``paper``.
+        changes: any field of `Plan`, `SearchConfig`, `DataConfig`; ``score_lr``, ``head_lr``,
+            ``tune_lr``, ``alpha``, ``final_density``, ``levels``; and at most one of
+            ``tolerance``, ``keep``, ``keep_macs``, ``epoch`` to choose the point. None changes
+            nothing.
+
+    Raises:
+        ConfigError: a name is unknown, or a value out of range.
+    """
+    given = {name: value for name, value in changes.items() if value is not None}
+    search = preset(preset_name, problem)
+    data, rest = DataConfig(), {}
+    rules: list[Pick] = []
+    for name, value in given.items():
+        if name in _NESTED:
+            part, key = _NESTED[name]
+            inner = getattr(search, part)
+            if not hasattr(inner, key):
+                raise ConfigError(
+                    f"'{name}' does not fit preset '{preset_name}', which presses on density by "
+                    f"{'a penalty' if isinstance(inner, Penalty) else 'a budget'}"
+                )
+            search = replace(search, **{part: replace(inner, **{key: value})})
+        elif name in SearchConfig.__dataclass_fields__:
+            search = replace(search, **{name: value})
+        elif name in DataConfig.__dataclass_fields__:
+            data = replace(data, **{name: value})
+        elif name in ("tolerance", "keep", "keep_macs", "epoch"):
+            rules.append(Pick(rule=name, value=value))  # type: ignore[arg-type]
+        elif name in ("exclude", "seed"):
+            rest[name] = value
+        else:
+            known = [*_NESTED, *SearchConfig.__dataclass_fields__, *DataConfig.__dataclass_fields__]
+            raise ConfigError(f"setting '{name}' is unknown{nearest(name, known)}")
+    if len(rules) > 1:
+        raise ConfigError(
+            f"--{rules[0].rule} and --{rules[1].rule} both choose the point; give one of them"
+        )
+    return Plan(search=search, data=data, pick=rules[0] if rules else default_pick(preset_name), **rest)

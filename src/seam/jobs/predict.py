@@ -1,0 +1,100 @@
+"""A finished run or adapter as something that names the class of a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import nn
+
+from seam.artefacts.adapter import apply_adapter, load_adapter
+from seam.artefacts.run import RunFolder
+from seam.core.preprocessing import Preprocessing
+from seam.data.images import ImageSamples, decode, stored_size, to_square
+from seam.errors import DataError
+from seam.jobs.direct import base_of
+from seam.models.base import BaseModel
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A re-engineered model with its preprocessing and output names.
+
+    ``model`` is a plain `nn.Module`; calling the predictor takes image files or pictures.
+    """
+
+    model: nn.Module
+    outputs: tuple[str, ...]
+    preprocessing: Preprocessing
+
+    @torch.no_grad()
+    def __call__(self, images: Sequence[str | Path | Image.Image]) -> list[dict[str, Any]]:
+        """One ``{"label", "probability", "probabilities"}`` an image.
+
+        Raises:
+            DataError: a file is missing or is no image; the message names it.
+        """
+        found = []
+        for image in images:
+            logits = self.model(self._tensor(image))
+            shares = logits.softmax(1)[0].tolist()
+            best = max(range(len(shares)), key=shares.__getitem__)
+            found.append(
+                {
+                    "label": self.outputs[best],
+                    "probability": shares[best],
+                    "probabilities": dict(zip(self.outputs, shares, strict=True)),
+                }
+            )
+        return found
+
+    def _tensor(self, image: str | Path | Image.Image) -> torch.Tensor:
+        if not isinstance(image, Image.Image):
+            path = Path(image)
+            try:
+                data = path.read_bytes()
+            except OSError as error:
+                raise DataError(f"image '{path}' cannot be read: {error.strerror}") from error
+            image = decode(data, str(path), self.preprocessing.channels)
+        side = stored_size(self.preprocessing)
+        size = image.width if image.width == image.height and image.width <= side else side
+        pixels = to_square(
+            image.convert("L" if self.preprocessing.channels == 1 else "RGB"),
+            size,
+            self.preprocessing.interpolation,
+        )
+        device = next(self.model.parameters()).device
+        samples = ImageSamples(
+            torch.from_numpy(pixels.copy())[None],
+            torch.zeros(1, dtype=torch.long),
+            self.preprocessing,
+            device,
+        )
+        return next(samples.ordered(1)).images
+
+
+def load(path: str | Path, *, base: BaseModel | None = None) -> Predictor:
+    """A finished run, or an adapter with its base model, ready to predict.
+
+    >>> load("runs/seven")(["photo.png"])[0]["label"]  # doctest: +SKIP
+    '7'
+
+    Args:
+        path: a run folder, or an adapter folder.
+        base: the base model; needed where ``path`` does not say how to load it.
+
+    Raises:
+        AdapterError: the adapter is damaged, or belongs to another base.
+        RunFolderError: ``path`` is no finished run, and no base is given.
+    """
+    place = Path(path)
+    adapter_folder = place if (place / "adapter.json").exists() else place / "adapter"
+    if base is None:
+        run = place.parent if adapter_folder == place else place
+        base = base_of(RunFolder(run).settings())
+    adapter = load_adapter(adapter_folder)
+    return Predictor(apply_adapter(adapter, base), adapter.problem.outputs, adapter.preprocessing)

@@ -1,0 +1,76 @@
+"""A base model, a problem and its data, ready to be searched and measured."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+
+from seam.core.problem import Problem
+from seam.data.prepare import DataSource, prepare
+from seam.evaluate.accuracy import outputs_of
+from seam.jobs.baselines import Baselines, fit_baselines
+from seam.jobs.measure import Costs
+from seam.jobs.plan import Plan
+from seam.masking.head import SliceHead, attach_head
+from seam.models.base import BaseModel
+from seam.search.frontier import Bars
+from seam.search.loop import SearchState, begin
+from seam.search.objective import Objective
+
+
+class Task:
+    """A base model, a problem and its data, with the baselines: what search and evaluation need."""
+
+    def __init__(self, base: BaseModel, problem: Problem, data: DataSource, settings: Plan) -> None:
+        base.check()
+        self.base, self.problem, self.settings = base, problem, settings
+        self.members = problem.members(base.labels)
+        self.data = prepare(
+            data,
+            problem,
+            base_labels=base.labels,
+            preprocessing=base.preprocessing,
+            config=settings.data,
+            seed=settings.seed,
+            device=base.example().device,
+        )
+        samples = self.data.search
+        self._train = outputs_of(base.module, samples.train)
+        self._validation = outputs_of(base.module, samples.validation)
+        self.baselines: Baselines = fit_baselines(
+            problem,
+            self.members,
+            train=(self._train, samples.train.targets),
+            validation=(self._validation, samples.validation.targets),
+            seed=settings.seed,
+        )
+
+    @property
+    def bars(self) -> Bars:
+        """The baselines' accuracies on validation data."""
+        return self.baselines.bars(self._validation, self.data.search.validation.targets)
+
+    def objective(self) -> Objective:
+        """The loss of the search; with distillation, the base's restricted answers in it."""
+        distill = self.settings.search.distill
+        if not distill:
+            return Objective()
+        soft = self.baselines.restricted_outputs(self._train).softmax(1)
+        return Objective(distill, soft.to(self.base.example().device))
+
+    def begin(self) -> tuple[SearchState, Costs]:
+        """A search on a copy of the base module, and the means to count its cost."""
+        config = self.settings.search
+        model = attach_head(
+            copy.deepcopy(self.base.module),
+            config.head,
+            self.members,
+            example=self.base.example(),
+            seed=self.settings.seed,
+        )
+        if isinstance(model.head, SliceHead) and self.problem.kind == "one-vs-rest":
+            with torch.no_grad():
+                model.head.bias[0] = self.baselines.threshold
+        costs = Costs(self.base.module, model, self.base.example())
+        return begin(model, config, exclude=self.settings.exclude), costs

@@ -1,0 +1,91 @@
+"""A search with its points, saved after every epoch."""
+
+from __future__ import annotations
+
+import time
+
+from torch import Tensor
+
+from seam.artefacts.run import RunFolder
+from seam.evaluate.accuracy import outputs_of, share_right
+from seam.jobs.observe import Observer
+from seam.jobs.task import Task
+from seam.masking.head import SliceHead
+from seam.search.frontier import Point, frontier
+from seam.search.loop import search
+
+
+class Walk:
+    """The search with its points, saved after every epoch where there is a run folder."""
+
+    def __init__(self, task: Task, folder: RunFolder | None, observer: Observer) -> None:
+        self.task, self.folder, self.observer = task, folder, observer
+        self.points: list[Point] = []
+        self.seconds = 0.0
+        self._snapshots: dict[int, dict[str, Tensor]] = {}
+        self.state, self.costs = task.begin()
+
+    @property
+    def frontier(self) -> list[Point]:
+        """The points that no other point beats."""
+        return frontier(self.points)
+
+    def snapshot(self, point: Point) -> dict[str, Tensor]:
+        """Masks, head and tuned parameters of a point of the frontier."""
+        if self.folder is not None:
+            return self.folder.load_point(point.epoch)
+        return self._snapshots[point.epoch]
+
+    def run(self) -> None:
+        """Run the epochs that are left."""
+        settings = self.task.settings
+        epochs = settings.search.epochs
+        self._resume()
+        if not self.points and isinstance(self.state.model.head, SliceHead):
+            self._record(0.0)
+        self.observer.stage("searching")
+        clock, spent = time.monotonic(), self.seconds
+        for loss in search(
+            self.state,
+            self.task.data.search,
+            settings.search,
+            self.task.objective(),
+            seed=settings.seed,
+            on_step=lambda step, steps: self.observer.step(self.state.epoch, epochs, step, steps),
+        ):
+            self.seconds = spent + time.monotonic() - clock
+            self._record(loss)
+            self.observer.point(self.points[-1], epochs)
+
+    def _record(self, loss: float) -> None:
+        """Measure where the search stands on validation data, and save it."""
+        validation = self.task.data.search.validation
+        predicted = outputs_of(self.state.model, validation).argmax(1)
+        point = Point(
+            epoch=self.state.epoch,
+            density=self.state.masks.density(),
+            validation_accuracy=share_right(predicted, validation.targets).value,
+            macs=self.costs.macs_share(self.state.masks),
+            loss=loss,
+        )
+        self.points.append(point)
+        snapshot = {name: value.clone() for name, value in self.state.snapshot().items()}
+        if self.folder is None:
+            self._snapshots[point.epoch] = snapshot
+            return
+        self.folder.save_point(point.epoch, snapshot)
+        rows = [each.to_dict() for each in self.points]
+        if self.state.epoch > 0:
+            values = {"epoch": self.state.epoch, "points": rows, "seconds": self.seconds}
+            self.folder.save_state(self.state.tensors(), values)
+        self.folder.write_history(rows)
+        self.folder.write_json("frontier.json", [each.to_dict() for each in self.frontier])
+        self.folder.keep_points([each.epoch for each in self.frontier])
+
+    def _resume(self) -> None:
+        saved = self.folder.load_state() if self.folder is not None else None
+        if saved is not None:
+            tensors, values = saved
+            self.points = [Point(**row) for row in values["points"]]
+            self.seconds = values["seconds"]
+            self.state.load(tensors, values["epoch"])

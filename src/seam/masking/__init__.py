@@ -1,0 +1,1 @@
+"""Mechanism: reversible masking and heads for any `nn.Module`. No loss, no epochs, no labels."""

@@ -1,0 +1,91 @@
+"""A base model: a trained module with its labels, preprocessing and fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+
+from seam.core.preprocessing import Preprocessing
+from seam.errors import LabelError, ModelError
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """The trained classifier that is reused.
+
+    >>> base = BaseModel(nn.Sequential(nn.Flatten(), nn.Linear(12, 2)), ("cat", "dog"),
+    ...                  Preprocessing(size=2))
+    >>> base.check().shape
+    torch.Size([1, 2])
+
+    Args:
+        module: gives (batch, N) logits for images (batch, C, size, size).
+        labels: the N labels, in the order of the logits.
+        preprocessing: what the module expects of an image.
+        source: where it came from, as in ``zoo:digits``; recorded with results.
+    """
+
+    module: nn.Module
+    labels: tuple[str, ...]
+    preprocessing: Preprocessing
+    source: str = "own"
+
+    def example(self) -> Tensor:
+        """A batch of one blank image, on the module's device."""
+        side = self.preprocessing.size
+        device = next(self.module.parameters()).device
+        return torch.zeros(1, self.preprocessing.channels, side, side, device=device)
+
+    @torch.no_grad()
+    def check(self) -> Tensor:
+        """Run the module once; returns its logits (1, N).
+
+        Raises:
+            ModelError: the input size does not fit, or the output is not one vector of logits.
+            LabelError: the number of labels differs from the number of logits.
+        """
+        self.module.eval()
+        side = self.preprocessing.size
+        try:
+            logits = self.module(self.example())
+        except (RuntimeError, ValueError, AssertionError, TypeError) as error:
+            raise ModelError(
+                f"the base model cannot take {side}x{side} images "
+                f"({' '.join(str(error).split())[:120]}); choose another --input-size"
+            ) from error
+        if not isinstance(logits, Tensor) or logits.ndim != 2:
+            raise ModelError(
+                "the base model does not give one vector of logits an image; only classifiers "
+                "with softmax outputs are supported"
+            )
+        if logits.shape[1] != len(self.labels):
+            raise LabelError(
+                f"the base model gives {logits.shape[1]} logits but there are {len(self.labels)} "
+                "labels; give the right --labels-file or --model-args num_classes=N"
+            )
+        return logits
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over the module's parameters and buffers: names, types, shapes and bytes."""
+        return fingerprint(self.module)
+
+
+def fingerprint(module: nn.Module) -> str:
+    """SHA-256 over a module's state: names, types, shapes and bytes, in the order of the names.
+
+    >>> len(fingerprint(nn.Linear(2, 2)))
+    64
+    """
+    digest = hashlib.sha256()
+    state = module.state_dict()
+    for name in sorted(state):
+        value = state[name].detach().cpu().contiguous()
+        digest.update(f"{name}|{value.dtype}|{tuple(value.shape)}|".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+

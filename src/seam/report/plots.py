@@ -1,0 +1,106 @@
+"""Pictures of a run: the frontier, and images that two methods disagree about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+INK, BLUE, ORANGE, GREY = "#1b1f24", "#1f6feb", "#d9480f", "#8b949e"
+
+
+def frontier_plot(report: Mapping[str, Any], history: Sequence[Mapping[str, Any]], file: Path) -> None:
+    """Validation accuracy against density: all points, the frontier, the picked one, restricted."""
+    figure = _figure(7.2, 4.4)
+    axes = figure.subplots()
+    points = report["frontier"]
+    axes.scatter(
+        [100 * row["density"] for row in history],
+        [100 * row["validation_accuracy"] for row in history],
+        s=18,
+        color=GREY,
+        label="visited",
+        zorder=2,
+    )
+    axes.plot(
+        [100 * row["density"] for row in points],
+        [100 * row["validation_accuracy"] for row in points],
+        marker="o",
+        markersize=5,
+        color=BLUE,
+        label="frontier",
+        zorder=3,
+    )
+    chosen = next(row for row in points if row["epoch"] == report["picked"]["epoch"])
+    axes.scatter(
+        [100 * chosen["density"]],
+        [100 * chosen["validation_accuracy"]],
+        s=130,
+        facecolors="none",
+        edgecolors=ORANGE,
+        linewidths=2,
+        label=f"picked: {100 * chosen['density']:.1f} % kept",
+        zorder=4,
+    )
+    restricted = 100 * report["validation"]["restricted"]
+    axes.axhline(restricted, color=INK, linewidth=1, linestyle="--", label="restricted base")
+    axes.set_xscale("log")
+    axes.set_xlabel("density: kept share of the maskable weights, % (log scale)")
+    axes.set_ylabel("validation accuracy, %")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.xaxis.set_minor_formatter(lambda _value, _: "")
+    axes.grid(alpha=0.25)
+    axes.legend(frameon=False, loc="lower right")
+    _save(figure, file)
+
+
+def disagreements(  # noqa: PLR0913 - one picture, its parts by name
+    images: NDArray[np.uint8],
+    truth: Sequence[str],
+    before: Sequence[str],
+    after: Sequence[str],
+    *,
+    title: str,
+    file: Path,
+) -> None:
+    """A sheet of images (n, H, W) or (n, H, W, 3) with the true label and two predictions each."""
+    columns = max(1, min(6, len(images)))
+    rows = max(1, -(-len(images) // columns))
+    figure = _figure(1.6 * columns + 0.4, 2.1 * rows + 0.6)
+    figure.suptitle(title, fontsize=10, color=INK)
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for place, axes in enumerate(grid.flat):
+        axes.set_axis_off()
+        if place < len(images):
+            axes.imshow(images[place], cmap="gray", interpolation="nearest")
+            axes.set_title(
+                f"is {truth[place]}\nbase: {before[place]}\nresult: {after[place]}",
+                fontsize=7,
+                color=INK,
+                parse_math=False,
+            )
+    if not len(images):
+        grid[0, 0].text(0.5, 0.5, "none", ha="center", va="center", color=GREY)
+    _save(figure, file)
+
+
+def _figure(width: float, height: float) -> Figure:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=130, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _save(figure: Figure, file: Path) -> None:
+    """Written beside, then moved into place, so that no half picture is ever seen."""
+    part = file.with_name(f".{file.name}.part")
+    figure.savefig(part, format="png")
+    part.replace(file)

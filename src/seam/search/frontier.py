@@ -1,0 +1,82 @@
+"""The points a search visits, and the choice among them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from seam.core.config import Pick
+from seam.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of a search: after ``epoch`` epochs (0: before the first).
+
+    ``density`` is the kept share of the maskable elements, ``validation_accuracy`` a share,
+    ``macs`` the non-zero multiply-accumulates as a share of the base's.
+    """
+
+    epoch: int
+    density: float
+    validation_accuracy: float
+    macs: float
+    loss: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """The point as plain values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Bars:
+    """The base's validation accuracies that points are held against."""
+
+    full: float
+    restricted: float
+
+
+def frontier(points: Sequence[Point]) -> list[Point]:
+    """The points that no other point beats in density and accuracy, densest first.
+
+    >>> [p.epoch for p in frontier([Point(0, 1, .9, 1, 0), Point(1, .5, .8, .5, 0),
+    ...                             Point(2, .4, .85, .4, 0)])]
+    [0, 2]
+    """
+    kept: list[Point] = []
+    for point in sorted(points, key=lambda p: (p.density, -p.validation_accuracy, p.epoch)):
+        if not kept or point.validation_accuracy > kept[-1].validation_accuracy:
+            kept.append(point)
+    return kept[::-1]
+
+
+def pick(points: Sequence[Point], rule: Pick, bars: Bars) -> Point:
+    """The point that ``rule`` chooses.
+
+    Raises:
+        ConfigError: no point is as small as asked; the message names the smallest.
+    """
+    if rule.rule == "epoch":
+        found = [point for point in points if point.epoch == round(rule.value)]
+        if not found:
+            epochs = ", ".join(str(point.epoch) for point in points)
+            raise ConfigError(f"the frontier has no point of epoch {rule.value:g}; give {epochs}")
+        return found[0]
+    if rule.rule in ("keep", "keep_macs"):
+        size = "density" if rule.rule == "keep" else "macs"
+        small = [point for point in points if getattr(point, size) <= rule.value + 5e-5]
+        if not small:
+            least = min(getattr(point, size) for point in points)
+            raise ConfigError(
+                f"no point keeps at most {rule.value:.2%} ({size}); the smallest keeps {least:.2%}: "
+                "give that, or search longer"
+            )
+        return max(small, key=lambda p: (p.validation_accuracy, -p.density))
+    bar = bars.full if rule.rule == "paper" else bars.restricted - rule.value
+    good = [point for point in points if point.validation_accuracy >= bar - 1e-9]
+    if good:
+        return min(good, key=lambda p: (p.density, -p.validation_accuracy))
+    if rule.rule == "paper":
+        return max(points, key=lambda p: p.validation_accuracy - p.density)
+    return max(points, key=lambda p: (p.validation_accuracy, -p.density))

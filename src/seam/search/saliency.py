@@ -1,0 +1,51 @@
+"""How much each weight matters to the target data: where the scores of a search start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor
+
+from seam.masking.parametrization import MaskSet
+
+
+def saliency(
+    masks: MaskSet, losses: Iterable[Callable[[], Tensor]]
+) -> dict[str, Tensor]:
+    """Mean over batches of ``(weight * gradient) ** 2``: the loss that removing a weight costs.
+
+    Masks must keep everything. The gradient of a mask bit *is* ``weight * gradient``, so the
+    backward pass through the masks gives it at once.
+
+    Args:
+        masks: attached to the model.
+        losses: one function a batch that runs the model and gives the batch's mean loss.
+
+    Returns:
+        One tensor a mask, of its shape. Source: Molchanov et al. 2019, equation 8 (first-order
+        Taylor importance), at the granularity of single weights.
+    """
+    totals = {name: torch.zeros_like(mask.score) for name, mask in masks.items()}
+    count = 0
+    for loss in losses:
+        grads = torch.autograd.grad(loss(), masks.scores(), allow_unused=True)
+        for total, grad in zip(totals.values(), grads, strict=True):
+            if grad is not None:
+                total += grad.square()
+        count += 1
+    return {name: total / max(count, 1) for name, total in totals.items()}
+
+
+@torch.no_grad()
+def start_from(masks: MaskSet, importance: dict[str, Tensor]) -> None:
+    """Set scores to the global rank of ``importance``, spread evenly over [0, 1].
+
+    Ranks do not depend on the scale of the loss, nor on the number of weights.
+    """
+    flat = torch.cat([value.reshape(-1) for value in importance.values()])
+    ranks = torch.empty_like(flat)
+    ranks[flat.argsort(stable=True)] = torch.linspace(0, 1, len(flat), device=flat.device)
+    pieces = ranks.split([value.numel() for value in importance.values()])
+    for (name, value), piece in zip(importance.items(), pieces, strict=True):
+        masks[name].score.copy_(piece.view_as(value))

@@ -1,0 +1,46 @@
+"""What a search may see: training and validation samples. There is no place for test data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from torch import Tensor
+
+
+class Batch(NamedTuple):
+    """Preprocessed images (batch, C, H, W), outputs' indices (batch), sample numbers (batch)."""
+
+    images: Tensor
+    targets: Tensor
+    numbers: Tensor
+
+
+class Samples(Protocol):
+    """Labelled images that can be walked through in batches, any number of times."""
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        ...
+
+    @property
+    def targets(self) -> Tensor:
+        """Index of each sample's output, shape (n)."""
+        ...
+
+    def shuffled(self, batch_size: int, *, seed: int) -> Iterator[Batch]:
+        """All samples once, augmented, in an order that depends on ``seed`` alone."""
+        ...
+
+    def ordered(self, batch_size: int) -> Iterator[Batch]:
+        """All samples once, as they are, in order."""
+        ...
+
+
+@dataclass(frozen=True)
+class SearchData:
+    """Training samples to search on, validation samples to choose by."""
+
+    train: Samples
+    validation: Samples

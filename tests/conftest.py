@@ -1,0 +1,36 @@
+"""What every test gets: no network, a throwaway cache, and the data beside the repository."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+CACHE = pytest.StashKey[str]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Set before any test module is imported: both libraries read these when they are imported."""
+    config.stash[CACHE] = tempfile.mkdtemp(prefix="seam-tests-")
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ["HF_DATASETS_CACHE"] = config.stash[CACHE]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    shutil.rmtree(config.stash[CACHE], ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder beside the repository that holds data and models too large for it."""
+    folder = ROOT.parent / "shared"
+    if (folder / "data").is_dir():
+        return folder
+    reason = "this test needs the folder ../shared/data beside the repository"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
