@@ -29,7 +29,7 @@ from seam.artefacts.card import model_card
 from seam.core.config import Head
 from seam.core.masks import pack, unpack
 from seam.core.preprocessing import Preprocessing
-from seam.core.problem import Kind, Problem
+from seam.core.problem import Problem
 from seam.errors import AdapterError, BaseMismatchError
 from seam.masking.head import Headed, attach_head
 from seam.models.base import BaseModel
@@ -225,8 +225,8 @@ def load_adapter(folder: str | Path) -> Adapter:
         version = _get(document, "version", int)
     if version > VERSION:
         raise AdapterError(
-            f"adapter file {shown(json_file)} has format version {str(version)[:12]}, this seam reads "
-            f"{VERSION}; upgrade seam"
+            f"adapter file {shown(json_file)} has format version {str(version)[:12]}, newer than "
+            f"{VERSION}, which this seam reads; upgrade seam"
         )
     with _blaming(json_file):
         _check_document(document, text)
@@ -278,8 +278,7 @@ def apply_adapter(adapter: Adapter, base: BaseModel) -> Headed:
         raise AdapterError(
             f"the adapter's head does not fit the base model ({_line(error)}); {MEND}"
         ) from error
-    if hasattr(model, "replaced"):
-        del model.replaced
+    model.replaced = None  # the base's own classifier is not part of the result
     _write_in(adapter, model.backbone)
     return model.eval()
 
@@ -506,8 +505,6 @@ def _check(adapter: Adapter) -> None:
     """That the parts fit one another; raises ValueError."""
     if adapter.head_kind not in get_args(Head):
         raise ValueError("the head is none of slice, append, replace")
-    if adapter.problem.kind not in get_args(Kind):
-        raise ValueError("the problem is none of subset, one-vs-rest, groups")
     if adapter.preprocessing.size > MAX_SIDE or adapter.preprocessing.crop_fraction < 0.05:
         raise ValueError(f"the input size is above {MAX_SIDE} pixels, or its crop below 0.05")
     _check_base(adapter.base, adapter.problem)

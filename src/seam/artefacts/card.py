@@ -29,14 +29,15 @@ USE = """\
 The base model is not in this folder. With it:
 
 ```bash
-seam inspect adapter               # needs no base model
-seam predict RUN image.png
+seam inspect adapter        # needs no base model
+seam predict RUN image.png  # RUN is the run folder around this one
 ```
 
 ```python
 import seam
 
-model = seam.load("adapter", base=base)  # a plain torch.nn.Module
+predict = seam.load("adapter", base=base)
+model = predict.model  # a plain torch.nn.Module
 ```
 """
 
@@ -153,5 +154,9 @@ def _some(names: Sequence[str], limit: int) -> str:
 def _numbers(values: object, *keys: str) -> list[float]:
     """The numbers that ``values`` holds under ``keys``; none if any is missing or absurd."""
     found = [values.get(key) for key in keys] if isinstance(values, Mapping) else [None]
-    numbers = [each for each in found if type(each) in (int, float) and abs(each) < 1e18]
+    numbers = [
+        float(each)
+        for each in found
+        if isinstance(each, int | float) and not isinstance(each, bool) and abs(each) < 1e18
+    ]
     return numbers if len(numbers) == len(keys) else []

@@ -78,7 +78,9 @@ class RunFolder:
                 f"'{self.path}' is no run folder: it holds no config.yaml"
             ) from error
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise RunFolderError(f"'{self.path / 'config.yaml'}' cannot be read: {error}") from error
+            raise RunFolderError(
+                f"'{self.path / 'config.yaml'}' cannot be read: {error}"
+            ) from error
         if not isinstance(found, dict):
             raise RunFolderError(f"'{self.path / 'config.yaml'}' holds no settings")
         return found
@@ -117,9 +119,8 @@ class RunFolder:
 
     def write_history(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write ``history.jsonl``, one row an epoch."""
-        write_text(
-            self.path / "history.jsonl", "".join(f"{json.dumps(row, sort_keys=True)}\n" for row in rows)
-        )
+        lines = [f"{json.dumps(row, sort_keys=True)}\n" for row in rows]
+        write_text(self.path / "history.jsonl", "".join(lines))
 
     def read_json(self, name: str) -> Any:
         """A JSON file of the run folder.

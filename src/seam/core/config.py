@@ -16,6 +16,7 @@ _Settings = TypeVar("_Settings", bound="DataclassInstance")
 
 Tune = Literal["none", "norm", "all"]
 Head = Literal["slice", "append", "replace"]
+Granularity = Literal["weight"]
 Start = Literal["ones", "saliency"]
 
 
@@ -33,12 +34,14 @@ class Penalty:
 class Budget:
     """Press on density through the threshold: each step keeps exactly the scheduled share.
 
-    ``final_density`` is the share kept at the end of the walk; ``walk`` the share of the epochs
-    spent walking down, the rest is spent at the final density.
+    The walk goes down from 1 to ``final_density`` in ``levels`` equal ratios. Each level falls
+    during its first ``fall`` share of steps and then stays, while the learning rates sink to zero,
+    so that its end is a fair point.
     """
 
-    final_density: float = 0.02
-    walk: float = 1.0
+    final_density: float = 0.05
+    levels: int = 10
+    fall: float = 0.3
 
     def __post_init__(self) -> None:
         _require(
@@ -46,24 +49,29 @@ class Budget:
             f"final density is {self.final_density}; give a value in (0, 1)",
         )
         _require(
-            _is_number(self.walk) and 0 < self.walk <= 1,
-            f"walk is {self.walk}; give a value in (0, 1]",
+            _is_number(self.fall) and 0 < self.fall <= 1,
+            f"fall is {self.fall}; give a value in (0, 1]",
         )
+        _at_least("levels", self.levels, 1, whole=True)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rates:
-    """Learning rates: of the scores, of the head, of what else is tuned (Adam)."""
+    """Learning rates: of the scores, of the head, of what else is tuned.
+
+    ``method`` moves the scores: ``adam`` (the paper's), or ``normalized`` (one step size for all,
+    see `seam.search.optimizer`). Head and tuned parameters are moved by Adam.
+    """
 
     score: float = 0.05
     head: float = 0.1
     tune: float = 0.002
-    schedule: Literal["constant", "cosine"] = "constant"
+    method: Literal["adam", "normalized"] = "adam"
 
     def __post_init__(self) -> None:
         for name in ("score", "head", "tune"):
             _at_least(f"learning rate '{name}'", getattr(self, name), 0)
-        _one_of("learning rate schedule", self.schedule, ("constant", "cosine"))
+        _one_of("score method", self.method, ("adam", "normalized"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +86,7 @@ class SearchConfig:
     """
 
     preset: str = "default"
+    granularity: Granularity = "weight"
     epochs: int = 20
     batch_size: int = 64
     start: Start = "ones"
@@ -100,6 +109,7 @@ class SearchConfig:
             isinstance(self.pressure, Penalty | Budget),
             f"pressure is {self.pressure}; give a Penalty or a Budget",
         )
+        _one_of("granularity", self.granularity, get_args(Granularity))
         _one_of("start", self.start, get_args(Start))
         _one_of("head", self.head, get_args(Head))
         _one_of("tune", self.tune, get_args(Tune))

@@ -154,6 +154,10 @@ class ImageSamples:
         for numbers, raw in self._raw(torch.arange(len(self)), batch_size):
             yield self._finish(self._resize(raw), numbers)
 
+    def raw(self, numbers: Tensor) -> Tensor:
+        """Stored pixels, uint8 (n, C, side, side), of some samples."""
+        return torch.cat([pixels for _, pixels in self._raw(numbers, len(numbers))])
+
     @property
     def _crops(self) -> bool:
         return self.augment in ("crop", "crop+flip")

@@ -136,7 +136,8 @@ def _load(data: str) -> Mapping[str, Any]:
     if data == "digits":
         from seam.data.digits import load_digits
 
-        return load_digits()
+        digits: Mapping[str, Any] = load_digits()
+        return digits
     path = Path(data).expanduser()
     local = path.exists()
     if not local and (path.is_absolute() or data.startswith(".") or data.count("/") > 1):

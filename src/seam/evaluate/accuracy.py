@@ -16,7 +16,7 @@ EVALUATION_BATCH = 256
 
 @torch.no_grad()
 def outputs_of(model: nn.Module, samples: Samples, batch_size: int = EVALUATION_BATCH) -> Tensor:
-    """The model's outputs for all samples in order, (n, K), on the CPU. The model is in eval mode."""
+    """The outputs of a model in eval mode for all samples in order, (n, K), on the CPU."""
     return torch.cat([model(batch.images).cpu() for batch in samples.ordered(batch_size)])
 
 

@@ -62,7 +62,7 @@ def layer_uses(module: nn.Module, example: Tensor) -> LayerUses:
         elif isinstance(layer, nn.MultiheadAttention):
 
             def count_attention(
-                each: nn.Module, inputs: Any, output: Any, owner: str = owner
+                each: nn.Module, _inputs: Any, output: Any, owner: str = owner
             ) -> None:
                 tokens = output[0].numel() // output[0].shape[-1]
                 for name in ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight"):

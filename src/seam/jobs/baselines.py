@@ -66,7 +66,9 @@ class Baselines:
 
     def _outputs_of_labels(self, labels: Tensor) -> Tensor:
         """The output each base label belongs to, -1 for none."""
-        table = torch.full((int(max(labels.max(), *map(max, self.members))) + 1,), -1)
+        table = torch.full(
+            (max(int(labels.max()), *(max(group) for group in self.members)) + 1,), -1
+        )
         for output, group in enumerate(self.members):
             table[list(group)] = output
         return table[labels]
@@ -122,7 +124,7 @@ def _fit_head(
         for numbers in torch.randperm(len(train[0]), generator=generator).split(HEAD_BATCH):
             optimizer.zero_grad()
             loss = F.cross_entropy(head(train[0][numbers]), train[1][numbers])
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimizer.step()
         with torch.no_grad():
             right = share_right(head(validation[0]).argmax(1), validation[1]).value

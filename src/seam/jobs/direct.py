@@ -13,14 +13,15 @@ from torch import Tensor, nn
 
 from seam.artefacts.adapter import Adapter, BaseReference, apply_adapter, load_adapter, save_adapter
 from seam.artefacts.run import RunFolder
+from seam.core.config import Pick
 from seam.core.problem import Problem
 from seam.data.prepare import DataSource, ProblemData
+from seam.errors import RunFolderError
 from seam.jobs.measure import Costs, test_figures
 from seam.jobs.observe import Observer, Silent
 from seam.jobs.plan import Plan, plan
 from seam.jobs.task import Task
 from seam.jobs.walk import Walk
-from seam.errors import RunFolderError
 from seam.models.base import BaseModel
 from seam.models.load import BaseSpec
 from seam.search.frontier import Point, pick
@@ -31,7 +32,8 @@ class Result:
     """A re-engineered model with its proof.
 
     ``model`` is a plain `nn.Module` giving (batch, K) outputs for preprocessed images; ``report``
-    what ``report.json`` holds; ``predictions`` each method's predicted outputs on the test samples.
+    what ``report.json`` holds; ``predictions`` each method's predicted outputs on the test samples;
+    ``history`` every point visited.
     """
 
     model: nn.Module
@@ -40,6 +42,7 @@ class Result:
     report: dict[str, Any]
     data: ProblemData
     predictions: dict[str, Tensor]
+    history: list[dict[str, Any]]
     folder: Path | None
 
 
@@ -123,8 +126,29 @@ def finish(task: Task, walk: Walk, folder: RunFolder | None, start: float) -> Re
     }
     if folder is not None:
         folder.write_json("report.json", report)
+    history = [point.to_dict() for point in walk.points]
     where = folder.path if folder is not None else None
-    return Result(model, adapter, walk.frontier, report, task.data, predictions, where)
+    return Result(model, adapter, walk.frontier, report, task.data, predictions, history, where)
+
+
+def pick_again(run: str | Path, rule: Pick, *, observer: Observer | None = None) -> Result:
+    """Choose another point of a finished run's frontier, without a search.
+
+    >>> pick_again("runs/seven", Pick(rule="keep", value=0.05)).report["density"]  # doctest: +SKIP
+
+    The run's adapter and report become those of the new point.
+    """
+    start = time.monotonic()
+    folder = RunFolder(Path(run))
+    settings = folder.settings()
+    if folder.load_state() is None:
+        raise RunFolderError(f"run '{run}' has no points yet; run its search first")
+    base, data = base_of(settings), data_of(settings)
+    problem = Problem.from_dict(settings["problem"])
+    task = Task(base, problem, data, Plan.from_dict(settings, rule))
+    walk = Walk(task, folder, observer or Silent())
+    walk.resume()
+    return finish(task, walk, folder, start)
 
 
 def measure(
@@ -173,7 +197,11 @@ def adapter_of(task: Task, snapshot: Mapping[str, Tensor]) -> Adapter:
 
 
 def evaluate(
-    run: str | Path, *, base: BaseModel | None = None, data: DataSource | None = None
+    run: str | Path,
+    *,
+    base: BaseModel | None = None,
+    data: DataSource | None = None,
+    device: str = "cpu",
 ) -> dict[str, Any]:
     """Measure a finished run again; returns its report with the figures measured now.
 
@@ -183,6 +211,7 @@ def evaluate(
         run: the run folder.
         base: the base model, where the run folder does not say how to load it.
         data: other data to measure on; by default the run's own.
+        device: where to run it.
 
     Raises:
         RunFolderError: the run has not finished.
@@ -192,7 +221,7 @@ def evaluate(
     settings, report = folder.settings(), folder.read_json("report.json")
     adapter = load_adapter(folder.adapter)
     task = Task(
-        base or base_of(settings),
+        base or base_of(settings, device),
         adapter.problem,
         data if data is not None else data_of(settings),
         Plan.from_dict(settings),
@@ -202,7 +231,7 @@ def evaluate(
     return {**report, **measured}
 
 
-def base_of(settings: Mapping[str, Any]) -> BaseModel:
+def base_of(settings: Mapping[str, Any], device: str = "cpu") -> BaseModel:
     """The base model that a run folder's settings name.
 
     Raises:
@@ -213,7 +242,7 @@ def base_of(settings: Mapping[str, Any]) -> BaseModel:
             "the run was made from an own module, which its folder cannot load; "
             "pass it from Python as base="
         )
-    return BaseSpec(**settings["model"]).load()
+    return BaseSpec(**settings["model"]).load(device)
 
 
 def data_of(settings: Mapping[str, Any]) -> str:

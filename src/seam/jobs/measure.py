@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from seam.jobs.baselines import Baselines
 from seam.evaluate.accuracy import by_label, outputs_of, share_right
 from seam.evaluate.cost import LayerUses, executed_macs, layer_uses
+from seam.jobs.baselines import Baselines
 from seam.masking.head import Headed
 from seam.masking.parametrization import MaskSet
 from seam.search.samples import Samples
@@ -89,5 +89,3 @@ def paired(found: Tensor, reference: Tensor, targets: Tensor) -> dict[str, Any]:
             "n": n,
         },
     }
-
-

@@ -104,4 +104,6 @@ def plan(problem: Problem, *, preset_name: str = "default", **changes: Any) -> P
         raise ConfigError(
             f"--{rules[0].rule} and --{rules[1].rule} both choose the point; give one of them"
         )
-    return Plan(search=search, data=data, pick=rules[0] if rules else default_pick(preset_name), **rest)
+    return Plan(
+        search=search, data=data, pick=rules[0] if rules else default_pick(preset_name), **rest
+    )

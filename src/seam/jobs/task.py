@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
 
@@ -50,6 +51,25 @@ class Task:
     def bars(self) -> Bars:
         """The baselines' accuracies on validation data."""
         return self.baselines.bars(self._validation, self.data.search.validation.targets)
+
+    def facts(self) -> dict[str, Any]:
+        """What a search would work on, as plain values."""
+        state, _ = self.begin()
+        config = self.settings.search
+        return {
+            "problem": self.problem.to_dict(),
+            "preset": config.preset,
+            "samples": self.data.sizes(),
+            "split_hash": self.data.split_hash,
+            "weights": {
+                "base": sum(p.numel() for p in self.base.module.parameters()),
+                "maskable": state.masks.count,
+            },
+            "epochs": config.epochs,
+            "steps": config.epochs * -(-len(self.data.search.train) // config.batch_size),
+            "validation": {"full": self.bars.full, "restricted": self.bars.restricted},
+            "seed": self.settings.seed,
+        }
 
     def objective(self) -> Objective:
         """The loss of the search; with distillation, the base's restricted answers in it."""

@@ -40,7 +40,7 @@ class Walk:
         """Run the epochs that are left."""
         settings = self.task.settings
         epochs = settings.search.epochs
-        self._resume()
+        self.resume()
         if not self.points and isinstance(self.state.model.head, SliceHead):
             self._record(0.0)
         self.observer.stage("searching")
@@ -82,7 +82,8 @@ class Walk:
         self.folder.write_json("frontier.json", [each.to_dict() for each in self.frontier])
         self.folder.keep_points([each.epoch for each in self.frontier])
 
-    def _resume(self) -> None:
+    def resume(self) -> None:
+        """Take up the points and the state that the run folder holds, if any."""
         saved = self.folder.load_state() if self.folder is not None else None
         if saved is not None:
             tensors, values = saved

@@ -17,8 +17,9 @@ from seam.errors import LabelError, ModelError
 class BaseModel:
     """The trained classifier that is reused.
 
-    >>> base = BaseModel(nn.Sequential(nn.Flatten(), nn.Linear(12, 2)), ("cat", "dog"),
-    ...                  Preprocessing(size=2))
+    >>> base = BaseModel(
+    ...     nn.Sequential(nn.Flatten(), nn.Linear(12, 2)), ("cat", "dog"), Preprocessing(size=2)
+    ... )
     >>> base.check().shape
     torch.Size([1, 2])
 
@@ -88,4 +89,3 @@ def fingerprint(module: nn.Module) -> str:
         digest.update(f"{name}|{value.dtype}|{tuple(value.shape)}|".encode())
         digest.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
-

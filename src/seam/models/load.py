@@ -62,7 +62,7 @@ class BaseSpec:
         source, _, name = self.name.partition(":")
         if source not in SOURCES or not name:
             raise ModelError(
-                f"base model '{self.name}' is not of the form timm:NAME, torchvision:NAME or zoo:NAME"
+                f"base model '{self.name}' is not of the form timm:NAME, torchvision:NAME, zoo:NAME"
             )
         state, metadata = _read_weights(self.weights) if self.weights else ({}, {})
         build = {"timm": _timm, "torchvision": _torchvision, "zoo": _zoo}[source]
@@ -93,7 +93,9 @@ class BaseSpec:
                 ) from error
             labels = tuple(line.strip() for line in text.splitlines() if line.strip())
             if not labels:
-                raise LabelError(f"labels file '{self.labels_file}' is empty; write one label a line")
+                raise LabelError(
+                    f"labels file '{self.labels_file}' is empty; write one label a line"
+                )
             return labels
         try:
             return tuple(str(label) for label in json.loads(metadata.get("labels", "[]")))
@@ -190,7 +192,8 @@ Built = tuple[nn.Module, Preprocessing, tuple[str, ...]]
 def _zoo(name: str, model_args: Mapping[str, Any], pretrained: bool) -> Built:
     if name not in ZOO:
         raise ModelError(
-            f"zoo model '{name}' is unknown; give one of {', '.join(ZOO)}" + nearest(name, list(ZOO))
+            f"zoo model '{name}' is unknown; give one of {', '.join(ZOO)}"
+            + nearest(name, list(ZOO))
         )
     entry = ZOO[name]
     module = entry.build(**model_args)
@@ -203,12 +206,13 @@ def _zoo(name: str, model_args: Mapping[str, Any], pretrained: bool) -> Built:
 
 def _timm(name: str, model_args: Mapping[str, Any], pretrained: bool) -> Built:
     import timm
-    from timm.data import ImageNetInfo, infer_imagenet_subset, resolve_model_data_config
+    from timm.data.config import resolve_model_data_config
+    from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
 
-    if not timm.is_model(name.split(".")[0]):
+    if not timm.is_model(name.split(".", maxsplit=1)[0]):
         raise ModelError(f"timm has no model '{name}'" + nearest(name, timm.list_models(), count=2))
     module = _fetched(lambda: timm.create_model(name, pretrained=pretrained, **model_args), name)
-    config = resolve_model_data_config(module)
+    config = resolve_model_data_config(module)  # type: ignore[no-untyped-call]
     preprocessing = Preprocessing(
         size=int(config["input_size"][-1]),
         mean=tuple(config["mean"]),

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 INK, BLUE, ORANGE, GREY = "#1b1f24", "#1f6feb", "#d9480f", "#8b949e"
 
 
-def frontier_plot(report: Mapping[str, Any], history: Sequence[Mapping[str, Any]], file: Path) -> None:
+def frontier_plot(
+    report: Mapping[str, Any], history: Sequence[Mapping[str, Any]], file: Path
+) -> None:
     """Validation accuracy against density: all points, the frontier, the picked one, restricted."""
     figure = _figure(7.2, 4.4)
     axes = figure.subplots()
@@ -60,7 +62,7 @@ def frontier_plot(report: Mapping[str, Any], history: Sequence[Mapping[str, Any]
     _save(figure, file)
 
 
-def disagreements(  # noqa: PLR0913 - one picture, its parts by name
+def disagreements(
     images: NDArray[np.uint8],
     truth: Sequence[str],
     before: Sequence[str],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -10,6 +10,9 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from seam.artefacts.adapter import Adapter
+
+MOST_LABELS = 8
 METHODS = {
     "full": "full (argmax over all labels)",
     "restricted": "restricted (argmax over yours)",
@@ -30,7 +33,8 @@ def percent(share: float, digits: int = 2) -> str:
 def summary(report: Mapping[str, Any]) -> RenderableType:
     """The final table of a run: four methods by accuracy, interval, weights and MACs."""
     table = Table(title=_title(report), title_justify="left", show_edge=False)
-    for heading in ("method", "test accuracy", "95 % interval", "weights", "MACs", "of them non-zero"):
+    headings = ("method", "test accuracy", "95 % interval", "weights", "MACs", "non-zero MACs")
+    for heading in headings:
         table.add_column(heading, justify="left" if heading == "method" else "right")
     weights, macs = report["weights"], report["macs"]
     for name, title in METHODS.items():
@@ -68,12 +72,13 @@ def verdict(report: Mapping[str, Any]) -> str:
     """One sentence: what was kept, and how that compares with the restricted base."""
     gain = report["against_restricted"]["difference"]
     weights, macs = report["weights"], report["macs"]
-    points = f"{100 * gain['value']:+.2f} points ({100 * gain['low']:+.2f} to {100 * gain['high']:+.2f})"
+    value, low, high = (100 * gain[name] for name in ("value", "low", "high"))
     return (
         f"Keeps {percent(weights['kept'] / weights['base'])} of all weights "
         f"(density {percent(report['density'])} of the maskable ones, "
         f"{percent(macs['theoretical'] / macs['base'])} of the MACs non-zero); "
-        f"accuracy against restricted: {points}, n = {gain['n']:,}."
+        f"accuracy against restricted: {value:+.2f} points ({low:+.2f} to {high:+.2f}), "
+        f"n = {gain['n']:,}."
     )
 
 
@@ -81,4 +86,68 @@ def _title(report: Mapping[str, Any]) -> str:
     problem = report["problem"]
     if problem["kind"] == "one-vs-rest":
         return f"is it '{escape(problem['outputs'][1])}'?"
-    return escape(", ".join(problem["outputs"][:8]) + (", ..." if len(problem["outputs"]) > 8 else ""))
+    outputs = problem["outputs"]
+    return escape(
+        ", ".join(outputs[:MOST_LABELS]) + (", ..." if len(outputs) > MOST_LABELS else "")
+    )
+
+
+def dry_run(facts: Mapping[str, Any]) -> Table:
+    """What a search would do, without doing it."""
+    table = Table(show_header=False, show_edge=False, title="dry run: nothing was written")
+    table.add_column(style="bold")
+    table.add_column()
+    for name, value in facts.items():
+        shown = (
+            ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
+        )
+        table.add_row(name.replace("_", " "), escape(str(shown)))
+    return table
+
+
+def describe_adapter(adapter: Adapter) -> dict[str, Any]:
+    """What an adapter holds, as plain values."""
+    return {
+        "problem": adapter.problem.to_dict(),
+        "base": {"source": adapter.base.source, "fingerprint": adapter.base.fingerprint},
+        "head": adapter.head_kind,
+        "density": adapter.density,
+        "kept": adapter.kept,
+        "maskable": adapter.maskable,
+        "tuned": sorted(adapter.delta),
+        "metrics": dict(adapter.metrics),
+        "layers": [
+            {"name": name, "kept": int(mask.sum()), "of": mask.numel()}
+            for name, mask in adapter.masks.items()
+        ],
+    }
+
+
+def adapter_table(found: Mapping[str, Any]) -> RenderableType:
+    """`describe_adapter` for people."""
+    table = Table(title=_title(found), title_justify="left", show_edge=False)
+    table.add_column("masked parameter")
+    for heading in ("kept", "of", "density"):
+        table.add_column(heading, justify="right")
+    for layer in found["layers"]:
+        share = percent(layer["kept"] / layer["of"])
+        table.add_row(escape(layer["name"]), f"{layer['kept']:,}", f"{layer['of']:,}", share)
+    table.add_section()
+    table.add_row("all", f"{found['kept']:,}", f"{found['maskable']:,}", percent(found["density"]))
+    base = found["base"]
+    return Group(
+        table,
+        Text(f"base model {base['source']}, fingerprint {base['fingerprint'][:12]}"),
+        Text(f"head {found['head']}; {len(found['tuned'])} tuned parameters travel along"),
+    )
+
+
+def predictions_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """One line an image."""
+    table = Table(show_edge=False)
+    table.add_column("image")
+    table.add_column("label")
+    table.add_column("probability", justify="right")
+    for row in rows:
+        table.add_row(escape(row["image"]), escape(row["label"]), percent(row["probability"]))
+    return table

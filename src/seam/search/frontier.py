@@ -40,8 +40,12 @@ class Bars:
 def frontier(points: Sequence[Point]) -> list[Point]:
     """The points that no other point beats in density and accuracy, densest first.
 
-    >>> [p.epoch for p in frontier([Point(0, 1, .9, 1, 0), Point(1, .5, .8, .5, 0),
-    ...                             Point(2, .4, .85, .4, 0)])]
+    >>> [
+    ...     p.epoch
+    ...     for p in frontier(
+    ...         [Point(0, 1, 0.9, 1, 0), Point(1, 0.5, 0.8, 0.5, 0), Point(2, 0.4, 0.85, 0.4, 0)]
+    ...     )
+    ... ]
     [0, 2]
     """
     kept: list[Point] = []
@@ -69,8 +73,8 @@ def pick(points: Sequence[Point], rule: Pick, bars: Bars) -> Point:
         if not small:
             least = min(getattr(point, size) for point in points)
             raise ConfigError(
-                f"no point keeps at most {rule.value:.2%} ({size}); the smallest keeps {least:.2%}: "
-                "give that, or search longer"
+                f"no point keeps at most {rule.value:.2%} ({size}); the smallest keeps "
+                f"{least:.2%}: give that, or search longer"
             )
         return max(small, key=lambda p: (p.validation_accuracy, -p.density))
     bar = bars.full if rule.rule == "paper" else bars.restricted - rule.value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -14,11 +14,13 @@ from seam.errors import NumericalError
 from seam.masking.head import Headed
 from seam.masking.parametrization import MaskSet, attach, norm_parameters
 from seam.search.objective import Objective
+from seam.search.optimizer import NormalizedSGD
 from seam.search.saliency import saliency, start_from
 from seam.search.samples import Samples, SearchData
 from seam.search.schedule import budget_at, rate_at
 
 SALIENCY_BATCHES = 32
+_MOMENT = "moment/"
 
 
 @dataclass
@@ -31,9 +33,9 @@ class SearchState:
     model: Headed
     masks: MaskSet
     tuned: dict[str, nn.Parameter]
-    optimizer: torch.optim.Adam
+    optimizers: list[torch.optim.Optimizer]
     epoch: int = 0
-    started: bool = field(default=False)
+    started: bool = False
 
     def snapshot(self) -> dict[str, Tensor]:
         """What a point of the frontier is made of: mask bits, head and tuned parameters."""
@@ -44,35 +46,36 @@ class SearchState:
         }
 
     def tensors(self) -> dict[str, Tensor]:
-        """Everything, by name: scores, head, tuned parameters and the optimizer's moments."""
-        named = {
-            **{f"score/{name}": mask.score for name, mask in self.masks.items()},
-            **{f"head/{name}": value for name, value in self.model.head.named_parameters()},
-            **{f"delta/{name}": value for name, value in self.tuned.items()},
-        }
+        """Everything, by name: scores, head, tuned parameters and the optimizers' moments."""
+        named = self._parameters()
         moments = {
-            f"adam/{kind}/{name}": value
+            f"{_MOMENT}{kind}/{name}": value
             for name, parameter in named.items()
-            for kind, value in self.optimizer.state.get(parameter, {}).items()
+            for optimizer in self.optimizers
+            for kind, value in optimizer.state.get(parameter, {}).items()
         }
         return {name: value.detach() for name, value in {**named, **moments}.items()}
 
     def load(self, tensors: Mapping[str, Tensor], epoch: int) -> None:
         """Inverse of `tensors`."""
+        named = self._parameters()
         with torch.no_grad():
-            for name, value in self.tensors().items():
-                if not name.startswith("adam/"):
-                    value.copy_(tensors[name])
-        groups = {
-            "score": {name: mask.score for name, mask in self.masks.items()},
-            "head": dict(self.model.head.named_parameters()),
-            "delta": self.tuned,
-        }
+            for name, parameter in named.items():
+                parameter.copy_(tensors[name])
         for full, value in tensors.items():
-            if full.startswith("adam/"):
-                _, kind, group, name = full.split("/", 3)
-                self.optimizer.state[groups[group][name]][kind] = value.clone()
+            if full.startswith(_MOMENT):
+                kind, name = full.removeprefix(_MOMENT).split("/", 1)
+                for optimizer in self.optimizers:
+                    if any(named[name] is p for g in optimizer.param_groups for p in g["params"]):
+                        optimizer.state[named[name]][kind] = value.clone()
         self.epoch, self.started = epoch, True
+
+    def _parameters(self) -> dict[str, nn.Parameter]:
+        return {
+            **{f"score/{name}": mask.score for name, mask in self.masks.items()},
+            **{f"head/{name}": value for name, value in self.model.head.named_parameters()},
+            **{f"delta/{name}": value for name, value in self.tuned.items()},
+        }
 
 
 def begin(model: Headed, config: SearchConfig, *, exclude: tuple[str, ...] = ()) -> SearchState:
@@ -91,15 +94,27 @@ def begin(model: Headed, config: SearchConfig, *, exclude: tuple[str, ...] = ())
     for parameter in tuned.values():
         parameter.requires_grad_(True)
     model.eval()  # norm layers keep their statistics; dropout is off
+    return SearchState(model, masks, tuned, _optimizers(masks, model, tuned, config))
+
+
+def _optimizers(
+    masks: MaskSet, model: Headed, tuned: Mapping[str, nn.Parameter], config: SearchConfig
+) -> list[torch.optim.Optimizer]:
     rates = config.rates
-    optimizer = torch.optim.Adam(
-        [
-            {"params": masks.scores(), "lr": rates.score, "rate": rates.score},
-            {"params": list(model.head.parameters()), "lr": rates.head, "rate": rates.head},
-            {"params": list(tuned.values()), "lr": rates.tune, "rate": rates.tune},
-        ],
-    )
-    return SearchState(model, masks, tuned, optimizer)
+    scores = {"params": masks.scores(), "lr": rates.score}
+    others = [
+        {"params": list(model.head.parameters()), "lr": rates.head},
+        {"params": list(tuned.values()), "lr": rates.tune},
+    ]
+    found: list[torch.optim.Optimizer]
+    if rates.method == "adam":
+        found = [torch.optim.Adam([scores, *others])]
+    else:
+        found = [torch.optim.Adam(others), NormalizedSGD(masks.scores(), lr=rates.score)]
+    for optimizer in found:
+        for group in optimizer.param_groups:
+            group["full_lr"] = group["lr"]
+    return found
 
 
 def search(
@@ -130,13 +145,15 @@ def search(
         for step, batch in enumerate(
             data.train.shuffled(config.batch_size, seed=_epoch_seed(seed, state.epoch))
         ):
-            _set_pressure(state, config, (state.epoch + step / steps) / config.epochs)
+            _set_pressure(state, config.pressure, (state.epoch + step / steps) / config.epochs)
             loss = objective(state.model(batch.images), batch)
             if isinstance(config.pressure, Penalty):
                 loss = loss + config.pressure.alpha * state.masks.soft_density()
-            state.optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            state.optimizer.step()
+            for optimizer in state.optimizers:
+                optimizer.zero_grad()
+            loss.backward()
+            for optimizer in state.optimizers:
+                optimizer.step()
             total += loss.detach().cpu()
             on_step(step + 1, steps)
         state.epoch += 1
@@ -165,12 +182,13 @@ def _start(
     state.started = True
 
 
-def _set_pressure(state: SearchState, config: SearchConfig, progress: float) -> None:
-    factor = rate_at(config.rates, progress)
-    for group in state.optimizer.param_groups:
-        group["lr"] = group["rate"] * factor
-    if isinstance(config.pressure, Budget):
-        state.masks.keep(budget_at(config.pressure, progress))
+def _set_pressure(state: SearchState, pressure: Penalty | Budget, progress: float) -> None:
+    factor = rate_at(pressure, progress)
+    for optimizer in state.optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = group["full_lr"] * factor
+    if isinstance(pressure, Budget):
+        state.masks.keep(budget_at(pressure, progress), exact=False)
 
 
 def _epoch_seed(seed: int, epoch: int) -> int:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from seam.masking.head import Members, restrict
-from seam.search.samples import Batch, Samples
+from seam.search.samples import Batch
 
 
 @dataclass(frozen=True)
@@ -30,16 +28,3 @@ class Objective:
         soft = self.soft[batch.numbers.to(self.soft.device)]
         # Cross entropy against the mixture differs from the sum above by a constant only.
         return F.cross_entropy(outputs, (1 - self.distill) * hard + self.distill * soft)
-
-
-@torch.no_grad()
-def soft_targets(base: nn.Module, samples: Samples, members: Members, batch_size: int) -> Tensor:
-    """The base's restricted probabilities, (n, K), averaged over each image and its mirror image.
-
-    >>> soft_targets(base, data.search.train, members, 64).sum(1)  # doctest: +SKIP
-    """
-    soft = []
-    for batch in samples.ordered(batch_size):
-        views = (batch.images, batch.images.flip(3))
-        soft.append(sum(restrict(base(view), members).softmax(1) for view in views) / len(views))
-    return torch.cat([part for part in soft if isinstance(part, Tensor)])

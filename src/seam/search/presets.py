@@ -34,14 +34,16 @@ def preset(name: str, problem: Problem) -> SearchConfig:
             preset="default",
             epochs=20,
             start="saliency",
-            pressure=Budget(final_density=0.03),
-            rates=Rates(score=0.01, head=0.01, tune=0.002, schedule="cosine"),
+            pressure=Budget(),
+            rates=Rates(score=0.03, head=0.01, tune=0.005, method="normalized"),
             head="slice",
             tune="norm",
             distill=0.5,
         )
-    raise ConfigError(f"preset '{name}' is unknown; give one of {', '.join(PRESETS)}"
-                      + nearest(name, list(PRESETS)))
+    raise ConfigError(
+        f"preset '{name}' is unknown; give one of {', '.join(PRESETS)}"
+        + nearest(name, list(PRESETS))
+    )
 
 
 def default_pick(name: str) -> Pick:

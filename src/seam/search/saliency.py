@@ -10,9 +10,7 @@ from torch import Tensor
 from seam.masking.parametrization import MaskSet
 
 
-def saliency(
-    masks: MaskSet, losses: Iterable[Callable[[], Tensor]]
-) -> dict[str, Tensor]:
+def saliency(masks: MaskSet, losses: Iterable[Callable[[], Tensor]]) -> dict[str, Tensor]:
     """Mean over batches of ``(weight * gradient) ** 2``: the loss that removing a weight costs.
 
     Masks must keep everything. The gradient of a mask bit *is* ``weight * gradient``, so the
@@ -30,22 +28,22 @@ def saliency(
     count = 0
     for loss in losses:
         grads = torch.autograd.grad(loss(), masks.scores(), allow_unused=True)
-        for total, grad in zip(totals.values(), grads, strict=True):
+        for name, grad in zip(totals, grads, strict=True):
             if grad is not None:
-                total += grad.square()
+                totals[name] += grad.square()
         count += 1
     return {name: total / max(count, 1) for name, total in totals.items()}
 
 
 @torch.no_grad()
 def start_from(masks: MaskSet, importance: dict[str, Tensor]) -> None:
-    """Set scores to the global rank of ``importance``, spread evenly over [0, 1].
+    """Set scores to the root of ``importance``, in units of its root mean over all weights.
 
-    Ranks do not depend on the scale of the loss, nor on the number of weights.
+    So scores have the scale of a mask bit's normalised gradient, which is what moves them; neither
+    the scale of the loss nor the number of weights matters.
     """
-    flat = torch.cat([value.reshape(-1) for value in importance.values()])
-    ranks = torch.empty_like(flat)
-    ranks[flat.argsort(stable=True)] = torch.linspace(0, 1, len(flat), device=flat.device)
-    pieces = ranks.split([value.numel() for value in importance.values()])
-    for (name, value), piece in zip(importance.items(), pieces, strict=True):
-        masks[name].score.copy_(piece.view_as(value))
+    count = sum(value.numel() for value in importance.values())
+    total = torch.stack([value.sum() for value in importance.values()]).sum()
+    unit = (total / count).sqrt().clamp_min(torch.finfo(total.dtype).tiny)
+    for name, value in importance.items():
+        masks[name].score.copy_(value.sqrt() / unit)

@@ -4,27 +4,39 @@ from __future__ import annotations
 
 import math
 
-from seam.core.config import Budget, Rates
+from seam.core.config import Budget, Penalty
 
 
 def budget_at(budget: Budget, progress: float) -> float:
-    """Share of elements kept after ``progress`` of the search, in [0, 1]; falls cubically.
+    """Share of elements kept after ``progress`` of the search, in [0, 1].
 
-    >>> budget_at(Budget(final_density=0.1), 0.0), budget_at(Budget(final_density=0.1), 1.0)
-    (1.0, 0.1)
-
-    Source: Zhu and Gupta 2017, equation 1.
+    >>> budget = Budget(final_density=0.01, levels=2, fall=0.5)
+    >>> [round(budget_at(budget, progress), 3) for progress in (0, 0.25, 0.5, 0.75, 1)]
+    [1.0, 0.1, 0.1, 0.01, 0.01]
     """
-    left = max(0.0, 1 - progress / budget.walk)
-    return budget.final_density + (1 - budget.final_density) * left**3
+    level, within = _place(budget, progress)
+    share: float = budget.final_density ** (
+        (level + min(1.0, within / budget.fall)) / budget.levels
+    )
+    return share
 
 
-def rate_at(rates: Rates, progress: float) -> float:
+def rate_at(pressure: Penalty | Budget, progress: float) -> float:
     """Factor on every learning rate after ``progress`` of the search.
 
-    >>> rate_at(Rates(schedule="cosine"), 0.5)
+    Constant under a penalty, as published; under a budget a cosine from 1 to 0 within each level
+    (warm restarts: Loshchilov and Hutter 2017).
+
+    >>> round(rate_at(Budget(levels=2), 0.25), 3)
     0.5
     """
-    if rates.schedule == "constant":
+    if isinstance(pressure, Penalty):
         return 1.0
-    return round(0.5 * (1 + math.cos(math.pi * progress)), 12)
+    return 0.5 * (1 + math.cos(math.pi * _place(pressure, progress)[1]))
+
+
+def _place(budget: Budget, progress: float) -> tuple[int, float]:
+    """The level that ``progress`` lies in, and how far."""
+    whole = progress * budget.levels
+    level = min(int(whole + 1e-9), budget.levels)
+    return level, max(0.0, whole - level)

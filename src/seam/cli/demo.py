@@ -1,0 +1,50 @@
+"""`seam demo`: all of it in a minute, offline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from seam.cli.console import Output
+from seam.cli.options import Json, Quiet, Seed
+
+PROBLEMS = {"seven": ("7",), "three-five-eight": ("3", "5", "8")}
+EPOCHS = 24
+
+
+def run(
+    out: Annotated[Path, typer.Option(help="Folder for the two run folders.")] = Path("runs/demo"),
+    seed: Seed = 0,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Re-engineer a real model on real handwritten digits: "is it a 7?" and "3, 5 or 8 only"."""
+    from seam.cli.reengineer import show
+    from seam.core.problem import Problem
+    from seam.jobs.direct import reengineer
+    from seam.jobs.plan import plan
+    from seam.models.load import BaseSpec
+
+    output = Output(False, quiet or json)
+    spec = BaseSpec(name="zoo:digits")
+    base = spec.load()
+    reports = {}
+    for name, labels in PROBLEMS.items():
+        problem = Problem.of(labels)
+        with output.progress() as observer:
+            result = reengineer(
+                base,
+                problem,
+                "digits",
+                out=out / name,
+                settings=plan(
+                    problem, epochs=EPOCHS, batch_size=32, augment="crop", validation=0.2, seed=seed
+                ),
+                provenance={"model": spec.to_dict()},
+                observer=observer,
+            )
+        show(output, result)
+        reports[name] = result.report
+    Output(json, quiet).document(reports)

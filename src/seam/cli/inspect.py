@@ -1,0 +1,28 @@
+"""`seam inspect`: what an adapter holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from seam.cli.console import Output
+from seam.cli.options import Config, Json, Quiet
+
+
+def run(
+    adapter: Annotated[Path, typer.Argument(help="Adapter folder, as RUN/adapter.")],
+    json: Json = False,
+    quiet: Quiet = False,
+    config: Config = None,
+) -> None:
+    """Show what an adapter holds, layer by layer; needs no base model."""
+    from seam.artefacts.adapter import load_adapter
+    from seam.report.terminal import adapter_table, describe_adapter
+
+    output = Output(json, quiet)
+    found = describe_adapter(load_adapter(adapter))
+    output.show(adapter_table(found))
+    output.show("next: seam predict RUN IMAGE, or seam.load(ADAPTER, base=...) in Python")
+    output.document(found)

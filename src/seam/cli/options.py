@@ -1,0 +1,147 @@
+"""Options that several commands share, and how their text becomes values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from seam.core.problem import Problem
+from seam.errors import ConfigError, LabelError, nearest
+
+
+def _read_config(ctx: typer.Context, path: Path | None) -> Path | None:
+    """Take options from a YAML file; what the command line says wins."""
+    if path is None:
+        return None
+    values = read_yaml(path, what="config file")
+    known = {parameter.name: parameter for parameter in ctx.command.params if parameter.name}
+    defaults: dict[str, Any] = {}
+    for key, value in values.items():
+        name = str(key).replace("-", "_")
+        if name not in known or name == "config":
+            raise ConfigError(
+                f"config file '{path}': option '{key}' is unknown{nearest(name, list(known))}"
+            )
+        defaults[name] = _as_option(value, repeated=bool(getattr(known[name], "multiple", False)))
+    ctx.default_map = {**(ctx.default_map or {}), **defaults}
+    return path
+
+
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        is_eager=True,
+        callback=_read_config,
+        help="YAML file with options by name; the command line wins.",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Of splits, order and first weights.")]
+Device = Annotated[
+    str, typer.Option("--device", help="cpu, cuda, cuda:1, mps; auto takes the fastest there is.")
+]
+
+
+def _as_option(value: Any, *, repeated: bool) -> Any:
+    """A YAML value as the command line would write it."""
+    if isinstance(value, dict):
+        return [f"{left}={right}" for left, right in value.items()]
+    if isinstance(value, list) and not repeated:
+        return ",".join(str(each) for each in value)
+    return value
+
+
+def read_yaml(path: Path, *, what: str) -> dict[str, Any]:
+    """A YAML mapping from a file.
+
+    Raises:
+        ConfigError: it cannot be read or is no mapping.
+    """
+    import yaml
+
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{what} '{path}' cannot be read: {error}") from error
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{what} '{path}' holds no mapping of names to values")
+    return dict(values)
+
+
+def problem_of(labels: str | None, groups: Path | None) -> Problem:
+    """The problem that ``--labels`` or ``--groups`` names.
+
+    >>> problem_of("airplane, ship", None).outputs
+    ('airplane', 'ship')
+    """
+    if (labels is None) == (groups is None):
+        raise ConfigError(
+            "name the problem: give either --labels LABEL[,LABEL...] or --groups FILE"
+        )
+    if labels is not None:
+        return Problem.of([label.strip() for label in labels.split(",") if label.strip()])
+    assert groups is not None
+    values = read_yaml(groups, what="groups file")
+    for name, members in values.items():
+        if not isinstance(members, list) or not all(isinstance(m, (str, int)) for m in members):
+            raise LabelError(
+                f"groups file '{groups}': group '{name}' is no list of labels; "
+                "write  name: [label, label]"
+            )
+    return Problem.groups({str(n): [str(m) for m in members] for n, members in values.items()})
+
+
+def numbers(text: str | None, name: str) -> tuple[float, ...] | None:
+    """Comma-separated numbers.
+
+    >>> numbers("0.5,0.5,0.5", "mean")
+    (0.5, 0.5, 0.5)
+    """
+    if text is None:
+        return None
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise ConfigError(f"--{name} is '{text}'; give numbers with commas between them") from error
+
+
+def pairs(values: list[str] | None, name: str) -> dict[str, str]:
+    """``left=right`` options as a dictionary.
+
+    >>> pairs(["plane=airplane"], "rename")
+    {'plane': 'airplane'}
+    """
+    found = {}
+    for value in values or []:
+        left, equals, right = value.partition("=")
+        if not equals or not left:
+            raise ConfigError(f"--{name} '{value}' is not of the form LEFT=RIGHT")
+        found[left] = right
+    return found
+
+
+def device_of(name: str) -> str:
+    """The device to work on.
+
+    Raises:
+        ConfigError: this machine or this PyTorch has no such device.
+    """
+    import torch
+
+    if name == "auto":
+        if torch.cuda.is_available():
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        reason = " ".join(str(error).split())[:100]
+        raise ConfigError(
+            f"device '{name}' is not to be had here ({reason}); give --device cpu"
+        ) from error
+    return name

@@ -1,0 +1,29 @@
+"""`seam predict`: name the class of pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from seam.cli.console import Output
+from seam.cli.options import Config, Json, Quiet
+
+
+def run(
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    images: Annotated[list[Path], typer.Argument(help="Image files.")],
+    json: Json = False,
+    quiet: Quiet = False,
+    config: Config = None,
+) -> None:
+    """Name the class of each image."""
+    from seam.jobs.predict import load
+    from seam.report.terminal import predictions_table
+
+    output = Output(json, quiet)
+    found = load(run)(images)
+    rows = [{"image": str(file), **row} for file, row in zip(images, found, strict=True)]
+    output.show(predictions_table(rows))
+    output.document(rows)
