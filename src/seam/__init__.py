@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from seam.core.preprocessing import Preprocessing
     from seam.core.problem import Problem
     from seam.errors import SeamError
-    from seam.jobs.direct import Result, evaluate, reengineer
+    from seam.jobs.again import evaluate, pick_again
+    from seam.jobs.direct import reengineer
     from seam.jobs.plan import Plan, plan
     from seam.jobs.predict import Predictor, load
+    from seam.jobs.result import Result
     from seam.masking.parametrization import MaskSet, attach
     from seam.models.base import BaseModel
     from seam.models.load import BaseSpec, load_base
@@ -35,15 +37,16 @@ _HOMES = {
     "Predictor": "jobs.predict",
     "Preprocessing": "core.preprocessing",
     "Problem": "core.problem",
-    "Result": "jobs.direct",
+    "Result": "jobs.result",
     "SeamError": "errors",
     "SearchConfig": "core.config",
     "apply_adapter": "artefacts.adapter",
     "attach": "masking.parametrization",
-    "evaluate": "jobs.direct",
+    "evaluate": "jobs.again",
     "load": "jobs.predict",
     "load_adapter": "artefacts.adapter",
     "load_base": "models.load",
+    "pick_again": "jobs.again",
     "plan": "jobs.plan",
     "reengineer": "jobs.direct",
     "save_adapter": "artefacts.adapter",
@@ -68,6 +71,7 @@ __all__ = [
     "load",
     "load_adapter",
     "load_base",
+    "pick_again",
     "plan",
     "reengineer",
     "save_adapter",

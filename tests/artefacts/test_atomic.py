@@ -7,6 +7,7 @@ import io
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -94,12 +95,10 @@ def test_folders_are_written_and_replaced(tmp_path: Path) -> None:
     folder = tmp_path / "run" / "adapter"
     folder.parent.mkdir()
     folder.mkdir()  # an empty folder may be there
-    for files in (OLD, NEW, {"a": b"1"}):
-        write_folder(folder, {**files})
-        assert contents(folder) == files if files != {"a": b"1"} else True
+    for files in (OLD, NEW, OLD):
+        write_folder(folder, files)
+        assert contents(folder) == files
         assert names(folder.parent) == ["adapter"]
-        if files == NEW:
-            break
 
 
 def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
@@ -217,7 +216,7 @@ def test_running_out_of_room_while_writing(tmp_path: Path, write: Callable[[Path
     before = prepare(path, write)
     with (
         files_at_most(1000),
-        pytest.raises(RunFolderError, match="cannot be written .*free some disk space"),
+        pytest.raises(RunFolderError, match=r"cannot be written .*free some disk space"),
     ):
         write(path)
     assert state(path) == before
@@ -279,13 +278,11 @@ def test_a_folder_survives_a_kill_at_any_step(tmp_path: Path, there: bool) -> No
         if code == 0:
             break
         assert code == EXIT
-        if step % 2 or found == NEW:  # the next writer starts from what the kill has left, or
-            write_folder(path, OLD if there else NEW)
+        if step % 2:  # the next writer starts from what this or the last kill has left
+            write_folder(path, NEW)
             assert names(path.parent) == ["adapter"]
-        if not there and path.exists():
-            for file in path.iterdir():
-                file.unlink()
-            path.rmdir()
+        if not there:
+            shutil.rmtree(existing(path), ignore_errors=True)
     assert code == 0
     assert seen == {True, False}
     assert names(path.parent) == ["adapter"]

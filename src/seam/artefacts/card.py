@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 if TYPE_CHECKING:
-    from seam.artefacts.adapter import Adapter
+    from seam.artefacts.adapter_value import Adapter
 
 TAGS = ["image-classification", "pruning", "seam"]
 SHOWN_OUTPUTS = 10

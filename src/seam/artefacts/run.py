@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import yaml
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from seam.artefacts.atomic import write_bytes, write_json, write_text
+from seam.artefacts.checkpoint import from_file, packed, to_bytes, unpacked
 from seam.errors import RunFolderError
-
-STATE_JSON = "state/json"
 
 
 @dataclass(frozen=True)
@@ -33,37 +29,80 @@ class RunFolder:
 
     path: Path
 
-    @classmethod
-    def open(cls, path: str | Path, settings: Mapping[str, Any]) -> RunFolder:
-        """Make the folder, or continue the one that is there.
+    def check(self, settings: Mapping[str, Any]) -> None:
+        """That a run of ``settings`` can begin or go on here; writes nothing.
 
         Raises:
-            RunFolderError: it cannot be written, or holds a run of other settings; the message
-                shows the difference.
+            RunFolderError: it holds a run of other settings (the message shows the difference), or
+                something else.
         """
-        folder = cls(Path(path))
-        config = folder.path / "config.yaml"
-        if config.exists():
-            different = differences(folder.settings(), settings)
+        if self._config.exists():
+            different = differences(self.settings(), settings)
             if different:
                 raise RunFolderError(
-                    f"run folder '{path}' holds a run of other settings ({'; '.join(different)}); "
-                    "give those settings, or another --out"
+                    f"run folder '{self.path}' holds a run of other settings "
+                    f"({'; '.join(different)}); give those settings, or another --out"
                 )
-            return folder
-        if folder.path.is_dir() and any(folder.path.iterdir()):
+        elif self.path.is_dir() and not all(map(_is_temporary, self.path.iterdir())):
             raise RunFolderError(
-                f"folder '{path}' is not empty and holds no run; give another --out"
+                f"folder '{self.path}' is not empty and holds no run; give another --out"
             )
+
+    @contextmanager
+    def begun(self, settings: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[None]:
+        """Begin a run, or go on with it, and keep other processes out meanwhile.
+
+        ``facts`` (seed, split hash, device, ...) go into ``environment.json`` with the versions.
+
+        Raises:
+            RunFolderError: as `check`; or the folder cannot be written, or is in use, or the data
+                is not what it was when the run began.
+        """
+        self.check(settings)
+        if not self._config.exists():
+            text = yaml.safe_dump(plain(settings), sort_keys=False, allow_unicode=True)
+            write_text(self._config, text)
+        with self.held():
+            for folder in (self.path, self.path / "checkpoint", self.path / "checkpoint/points"):
+                for file in filter(_is_temporary, folder.glob(".*")):
+                    file.unlink()
+            if (self.path / "environment.json").exists():
+                self._check_data(facts)
+            else:
+                self.write_json("environment.json", {**environment(), **facts})
+            yield
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other processes out; a killed process lets go by itself.
+
+        Raises:
+            RunFolderError: another process works in this folder.
+        """
         try:
-            (folder.path / "checkpoint" / "points").mkdir(parents=True, exist_ok=True)
-        except OSError as error:
+            import fcntl
+        except ImportError:  # Windows: nobody is kept out
+            yield
+            return
+        with self._config.open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise RunFolderError(
+                    f"run folder '{self.path}' is in use by another process; "
+                    "wait for it, or give another --out"
+                ) from error
+            except OSError:  # a network disk without locks keeps nobody out
+                pass
+            yield
+
+    def _check_data(self, facts: Mapping[str, Any]) -> None:
+        there, now = self.read_json("environment.json").get("split_hash"), facts["split_hash"]
+        if there not in (None, now):
             raise RunFolderError(
-                f"run folder '{path}' cannot be made ({error.strerror}); give another --out"
-            ) from error
-        write_json(folder.path / "environment.json", environment())
-        write_text(config, yaml.safe_dump(plain(settings), sort_keys=False, allow_unicode=True))
-        return folder
+                f"the data is not what run '{self.path}' began with (split hash {there[:12]} "
+                f"there, {now[:12]} now); restore it, or give another --out"
+            )
 
     def settings(self) -> dict[str, Any]:
         """The settings of ``config.yaml``.
@@ -72,17 +111,19 @@ class RunFolder:
             RunFolderError: there are none, or they cannot be read.
         """
         try:
-            found = yaml.safe_load((self.path / "config.yaml").read_text(encoding="utf-8"))
+            found = yaml.safe_load(self._config.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise RunFolderError(
                 f"'{self.path}' is no run folder: it holds no config.yaml"
             ) from error
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise RunFolderError(
-                f"'{self.path / 'config.yaml'}' cannot be read: {error}"
+                f"'{self._config}' cannot be read: {error}; restore it, or start again elsewhere"
             ) from error
         if not isinstance(found, dict):
-            raise RunFolderError(f"'{self.path / 'config.yaml'}' holds no settings")
+            raise RunFolderError(
+                f"'{self._config}' holds no settings; restore it, or start again elsewhere"
+            )
         return found
 
     @property
@@ -92,22 +133,22 @@ class RunFolder:
 
     def save_state(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
         """Write the search's state: one file, so tensors and values always belong together."""
-        write_bytes(self._state, _to_bytes(tensors, values))
+        write_bytes(self._state, to_bytes(tensors, values))
 
     def load_state(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """The state last saved, or None."""
-        return _from_file(self._state) if self._state.exists() else None
+        return from_file(self._state) if self._state.exists() else None
 
     def save_point(self, epoch: int, snapshot: Mapping[str, Tensor]) -> None:
         """Write what a point of the frontier is made of."""
-        write_bytes(self._point(epoch), _to_bytes(_packed(snapshot), _shapes(snapshot)))
+        write_bytes(self._point(epoch), to_bytes(*packed(snapshot)))
 
     def load_point(self, epoch: int) -> dict[str, Tensor]:
         """Inverse of `save_point`."""
-        tensors, shapes = _from_file(self._point(epoch))
-        return _unpacked(tensors, shapes)
+        file = self._point(epoch)
+        return unpacked(*from_file(file), file)
 
-    def keep_points(self, epochs: Sequence[int]) -> None:
+    def keep_points(self, epochs: Collection[int]) -> None:
         """Delete the points of all other epochs."""
         for file in (self.path / "checkpoint" / "points").glob("*.safetensors"):
             if int(file.stem) not in epochs:
@@ -136,6 +177,10 @@ class RunFolder:
             ) from error
 
     @property
+    def _config(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
     def _state(self) -> Path:
         return self.path / "checkpoint" / "state.safetensors"
 
@@ -161,16 +206,19 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
 
 
 def environment() -> dict[str, Any]:
-    """Machine and versions, for provenance."""
-    from importlib.metadata import version
+    """Machine, threads and versions: what every figure was measured with."""
+    from importlib.metadata import PackageNotFoundError, version
 
-    names = ("seam", "torch", "torchvision", "timm", "numpy", "datasets", "safetensors")
+    versions = {}
+    for name in ("seam", "torch", "torchvision", "timm", "numpy", "datasets", "safetensors"):
+        with suppress(PackageNotFoundError):
+            versions[name] = version(name)
     return {
         "python": platform.python_version(),
         "machine": platform.machine(),
         "system": platform.system(),
         "threads": torch.get_num_threads(),
-        "versions": {name: version(name) for name in names},
+        "versions": versions,
     }
 
 
@@ -183,43 +231,6 @@ def plain(values: Any) -> Any:
     return str(values) if isinstance(values, Path) else values
 
 
-
-
-def _packed(snapshot: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {
-        name: torch.from_numpy(np.packbits(value.cpu().numpy().reshape(-1)))
-        if value.dtype == torch.bool
-        else value
-        for name, value in snapshot.items()
-    }
-
-
-def _shapes(snapshot: Mapping[str, Tensor]) -> dict[str, Any]:
-    return {n: list(value.shape) for n, value in snapshot.items() if value.dtype == torch.bool}
-
-
-def _unpacked(tensors: Mapping[str, Tensor], shapes: Mapping[str, Any]) -> dict[str, Tensor]:
-    from seam.core.masks import unpack
-
-    return {
-        name: torch.from_numpy(unpack(value.numpy(), shapes[name])) if name in shapes else value
-        for name, value in tensors.items()
-    }
-
-
-def _to_bytes(tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> bytes:
-    text = json.dumps(values, sort_keys=True).encode()
-    packed = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    packed[STATE_JSON] = torch.frombuffer(bytearray(text), dtype=torch.uint8)
-    return save_tensors(packed)
-
-
-def _from_file(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    try:
-        tensors = load_tensors(file.read_bytes())
-        values = json.loads(bytes(tensors.pop(STATE_JSON).numpy()))
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise RunFolderError(
-            f"checkpoint file '{file}' cannot be read ({error}); delete the run folder, start again"
-        ) from error
-    return tensors, values
+def _is_temporary(path: Path) -> bool:
+    """Whether a killed `write_bytes` has left this file."""
+    return path.name.startswith(".") and path.suffix == ".tmp" and path.is_file()

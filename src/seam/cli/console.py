@@ -9,11 +9,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from seam.jobs.observe import Observer, Silent
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.progress import Progress, TaskID
 
     from seam.search.frontier import Point
+
+PIPED_WIDTH = 140
+"""Columns of a table that goes into a file or a pipe, whatever the terminal's width."""
 
 
 @dataclass(frozen=True)
@@ -28,18 +33,21 @@ class Output:
         if not (self.as_json or self.quiet):
             console = _console(stderr=False)
             for part in parts:
-                console.print(part)
+                # A path in a sentence stays in one piece, so that it can be copied.
+                console.print(part, soft_wrap=isinstance(part, str))
 
     def document(self, values: Any) -> None:
         """Print the one JSON document, if it is wanted."""
         if self.as_json:
-            sys.stdout.write(json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+            plain = not (sys.stdout.encoding or "").lower().startswith("utf")
+            text = json.dumps(values, indent=2, ensure_ascii=plain, allow_nan=False)
+            sys.stdout.write(text + "\n")
 
     @contextmanager
-    def progress(self) -> Iterator[Bars | Lines | Quiet]:
+    def progress(self) -> Iterator[Observer]:
         """An observer: bars on a terminal, a line an epoch elsewhere, nothing when quiet."""
         if self.quiet:
-            yield Quiet()
+            yield Silent()
         elif sys.stderr.isatty():
             with Bars(_console(stderr=True)) as bars:
                 yield bars
@@ -47,20 +55,7 @@ class Output:
             yield Lines()
 
 
-class Quiet:
-    """An observer that says nothing."""
-
-    def stage(self, text: str) -> None:
-        """Nothing."""
-
-    def step(self, epoch: int, epochs: int, step: int, steps: int) -> None:
-        """Nothing."""
-
-    def point(self, point: Point, epochs: int) -> None:
-        """Nothing."""
-
-
-class Lines(Quiet):
+class Lines(Silent):
     """One line an epoch, for logs."""
 
     def stage(self, text: str) -> None:
@@ -122,12 +117,20 @@ def describe(point: Point, epochs: int) -> str:
 
 
 def fail(message: str) -> None:
-    """One line on stderr."""
-    print(f"seam: {' '.join(message.split())}", file=sys.stderr)
+    """One line on stderr, in which nothing can move the cursor or change colours."""
+    line = " ".join(message.split())
+    shown = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in line)
+    print(f"seam: {shown}", file=sys.stderr)
 
 
 def _console(*, stderr: bool) -> Console:
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, highlight=False, width=None if stream.isatty() else 140)
+    return Console(
+        stderr=stderr,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        width=None if stream.isatty() else PIPED_WIDTH,
+    )

@@ -22,7 +22,7 @@ def run(
     config: Config = None,
 ) -> None:
     """Measure a finished run on its test data: four methods, by label, weights and MACs."""
-    from seam.jobs.direct import evaluate
+    from seam.jobs.again import evaluate
     from seam.report.terminal import per_label, summary
 
     output = Output(json, quiet)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Annotated, Any
 
-import click
 import typer
 
 from seam.cli.console import fail
@@ -15,6 +15,9 @@ from seam.cli.inspect import run as inspect
 from seam.cli.predict import run as predict
 from seam.cli.reengineer import run as reengineer
 from seam.errors import SeamError
+
+# What typer raises for bad usage: click's UsageError, or its own copy of it; it exports neither.
+UsageError: Any = typer.BadParameter.__base__
 
 app = typer.Typer(
     name="seam",
@@ -31,15 +34,24 @@ app.command("predict")(predict)
 app.command("demo")(demo)
 
 
-@app.callback()
-def _version(
-    version: bool = typer.Option(False, "--version", help="Show the version and end."),
-) -> None:
-    if version:
+def _show_version(wanted: bool) -> None:
+    if wanted:
         from seam import __version__
 
         typer.echo(__version__)
         raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_show_version, help="Show the version and end."
+        ),
+    ] = False,
+) -> None:
+    """What comes before the command."""
 
 
 def main() -> None:
@@ -49,16 +61,23 @@ def main() -> None:
     except SeamError as error:
         fail(str(error))
         code = 2
-    except click.exceptions.NoArgsIsHelpError as error:
-        error.show()
+    except UsageError as error:
+        _misused(error)
         code = 2
-    except click.ClickException as error:
-        fail(error.format_message())
-        code = 2
-    except (KeyboardInterrupt, click.Abort):
-        fail("stopped; what was finished is kept, and the same command continues from there")
+    except (KeyboardInterrupt, typer.Abort):
         code = 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    if code == 130:
+        fail("stopped; what was finished is kept, and the same command continues from there")
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _misused(error: Any) -> None:
+    """One line for bad usage; a command without anything shows its help."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+        return
+    command = error.ctx.command_path if error.ctx is not None else "seam"
+    fail(f"{error.format_message().rstrip('.')}; see {command} --help")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from seam.cli import search_options as given
 from seam.cli.console import Output
 from seam.cli.options import (
     Config,
@@ -23,143 +24,57 @@ from seam.errors import ConfigError
 
 if TYPE_CHECKING:
     from seam.core.problem import Problem
-    from seam.jobs.direct import Result
+    from seam.jobs.plan import Plan
+    from seam.jobs.result import Result
     from seam.models.load import BaseSpec
 
-_SEARCH = "Search"
-_POINT = "Which point"
-_DATA = "Data"
-_BASE = "Base model"
+RULES = {"tolerance": "tolerance", "keep": "keep", "keep_macs": "keep_macs", "pick": "epoch"}
+"""How a point is chosen: option and rule."""
+GENERAL = ("out", "device", "json", "quiet", "config")
 
 
 def run(
-    model: Annotated[
-        str | None, typer.Argument(help="timm:NAME, torchvision:NAME or zoo:NAME.")
-    ] = None,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            help="Image folder, parquet folder, hub name, or digits.", rich_help_panel=_DATA
-        ),
-    ] = None,
-    labels: Annotated[
-        str | None,
-        typer.Option(help="One label (against the rest) or several, with commas between them."),
-    ] = None,
-    groups: Annotated[
-        Path | None, typer.Option(help="YAML file  name: [label, label]  merging labels.")
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Run folder. The same command continues it.")
-    ] = None,
-    weights: Annotated[
-        str | None, typer.Option(help="Weights file (safetensors).", rich_help_panel=_BASE)
-    ] = None,
-    model_args: Annotated[
-        list[str] | None,
-        typer.Option(help="key=value for the model's builder; repeat.", rich_help_panel=_BASE),
-    ] = None,
-    labels_file: Annotated[
-        str | None,
-        typer.Option(help="The base's labels, one a line.", rich_help_panel=_BASE),
-    ] = None,
-    input_size: Annotated[
-        int | None, typer.Option(min=1, help="Side in pixels.", rich_help_panel=_BASE)
-    ] = None,
-    mean: Annotated[
-        str | None, typer.Option(help="Of each channel, in [0, 1].", rich_help_panel=_BASE)
-    ] = None,
-    std: Annotated[
-        str | None, typer.Option(help="Of each channel, in [0, 1].", rich_help_panel=_BASE)
-    ] = None,
-    crop_fraction: Annotated[
-        float | None, typer.Option(help="Of the resized image.", rich_help_panel=_BASE)
-    ] = None,
-    interpolation: Annotated[
-        str | None, typer.Option(help="bicubic, bilinear or nearest.", rich_help_panel=_BASE)
-    ] = None,
-    preset: Annotated[
-        str, typer.Option(help="default, or paper (as published).", rich_help_panel=_SEARCH)
-    ] = "default",
-    granularity: Annotated[
-        str | None, typer.Option(help="What one bit removes: weight.", rich_help_panel=_SEARCH)
-    ] = None,
-    epochs: Annotated[int | None, typer.Option(rich_help_panel=_SEARCH)] = None,
-    batch_size: Annotated[int | None, typer.Option(rich_help_panel=_SEARCH)] = None,
-    score_lr: Annotated[float | None, typer.Option(rich_help_panel=_SEARCH)] = None,
-    head_lr: Annotated[float | None, typer.Option(rich_help_panel=_SEARCH)] = None,
-    tune_lr: Annotated[float | None, typer.Option(rich_help_panel=_SEARCH)] = None,
-    alpha: Annotated[
-        float | None, typer.Option(help="Penalty on density (paper).", rich_help_panel=_SEARCH)
-    ] = None,
-    final_density: Annotated[
-        float | None, typer.Option(help="Where the walk ends.", rich_help_panel=_SEARCH)
-    ] = None,
-    levels: Annotated[
-        int | None, typer.Option(help="Steps of the walk down.", rich_help_panel=_SEARCH)
-    ] = None,
-    head: Annotated[
-        str | None, typer.Option(help="slice, append or replace.", rich_help_panel=_SEARCH)
-    ] = None,
-    tune: Annotated[
-        str | None,
-        typer.Option(help="What may adapt: none, norm, all.", rich_help_panel=_SEARCH),
-    ] = None,
-    distill: Annotated[
-        float | None,
-        typer.Option(help="Share of the base's own answers in the loss.", rich_help_panel=_SEARCH),
-    ] = None,
-    exclude: Annotated[
-        list[str] | None,
-        typer.Option(help="Layer that is not masked, * allowed; repeat.", rich_help_panel=_SEARCH),
-    ] = None,
-    tolerance: Annotated[
-        float | None,
-        typer.Option(
-            help="Points below restricted that are accepted; 0.5 by default.",
-            rich_help_panel=_POINT,
-        ),
-    ] = None,
-    keep: Annotated[
-        float | None,
-        typer.Option(help="Most accurate point of at most this density.", rich_help_panel=_POINT),
-    ] = None,
-    keep_macs: Annotated[
-        float | None,
-        typer.Option(help="... of at most this share of MACs.", rich_help_panel=_POINT),
-    ] = None,
-    pick: Annotated[
-        int | None,
-        typer.Option(
-            help="Point of the frontier by epoch; with --out of a finished run, nothing else is "
-            "needed.",
-            rich_help_panel=_POINT,
-        ),
-    ] = None,
-    shots: Annotated[
-        int | None, typer.Option(help="At most so many samples a label.", rich_help_panel=_DATA)
-    ] = None,
-    validation: Annotated[
-        float | None, typer.Option(help="Share of training data.", rich_help_panel=_DATA)
-    ] = None,
-    negatives: Annotated[
-        str | None, typer.Option(help="balanced or all.", rich_help_panel=_DATA)
-    ] = None,
-    augment: Annotated[
-        str | None, typer.Option(help="none, crop or crop+flip.", rich_help_panel=_DATA)
-    ] = None,
-    rename: Annotated[
-        list[str] | None,
-        typer.Option(help="DATA_LABEL=BASE_LABEL; repeat.", rich_help_panel=_DATA),
-    ] = None,
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Leave out unreadable images.", rich_help_panel=_DATA)
-    ] = False,
+    ctx: typer.Context,
+    model: given.Model = None,
+    data: given.Data = None,
+    labels: given.Labels = None,
+    groups: given.Groups = None,
+    out: given.Out = None,
+    weights: given.Weights = None,
+    model_args: given.ModelArgs = None,
+    labels_file: given.LabelsFile = None,
+    input_size: given.InputSize = None,
+    mean: given.Mean = None,
+    std: given.Std = None,
+    crop_fraction: given.CropFraction = None,
+    interpolation: given.Interpolation = None,
+    preset: given.Preset = "default",
+    granularity: given.Granularity = None,
+    epochs: given.Epochs = None,
+    batch_size: given.BatchSize = None,
+    score_lr: given.Rate = None,
+    head_lr: given.Rate = None,
+    tune_lr: given.Rate = None,
+    alpha: given.Alpha = None,
+    final_density: given.FinalDensity = None,
+    levels: given.Levels = None,
+    head: given.HeadKind = None,
+    tune: given.Tune = None,
+    distill: given.Distill = None,
+    exclude: given.Exclude = None,
+    tolerance: given.Tolerance = None,
+    keep: given.Keep = None,
+    keep_macs: given.KeepMacs = None,
+    pick: given.Epoch = None,
+    shots: given.Shots = None,
+    validation: given.Validation = None,
+    negatives: given.Negatives = None,
+    augment: given.Augment = None,
+    rename: given.Rename = None,
+    skip_bad: given.SkipBad = False,
     seed: Seed = 0,
     device: Device = "auto",
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check everything, write nothing, search nothing.")
-    ] = False,
+    dry_run: given.DryRun = False,
     json: Json = False,
     quiet: Quiet = False,
     config: Config = None,
@@ -170,61 +85,71 @@ def run(
     whole model, the model restricted to your labels, and the model with a trained head.
     """
     output = Output(json, quiet)
+    options = ctx.params
     if model is None:
-        _pick_again(output, out, tolerance=tolerance, keep=keep, keep_macs=keep_macs, epoch=pick)
+        _pick_again(output, out, _set(ctx), device)
         return
     if data is None:
         raise ConfigError("no data is given; add --data FOLDER")
     if out is None and not dry_run:
         raise ConfigError("no run folder is given; add --out FOLDER")
     problem = problem_of(labels, groups)
+    settings, spec = _plan(problem, options), _spec(options)
+    _search(output, spec, problem, data, out, settings, device_of(device), dry_run)
 
+
+def _set(ctx: typer.Context) -> dict[str, Any]:
+    """The options that were given, on the command line or in the config file."""
+    return {
+        name: value
+        for name, value in ctx.params.items()
+        if getattr(ctx.get_parameter_source(name), "name", "DEFAULT") != "DEFAULT"
+    }
+
+
+def _plan(problem: Problem, options: dict[str, Any]) -> Plan:
+    """The settings that the options make."""
     from seam.jobs.plan import plan
+
+    same = (
+        *("granularity", "epochs", "batch_size", "score_lr", "head_lr", "tune_lr", "alpha"),
+        *("final_density", "levels", "head", "tune", "distill", "keep", "keep_macs"),
+        *("shots", "validation", "negatives", "augment", "skip_bad", "seed"),
+    )
+    return plan(
+        problem,
+        preset_name=options["preset"],
+        exclude=tuple(options["exclude"] or ()),
+        tolerance=_points(options["tolerance"]),
+        epoch=options["pick"],
+        rename=pairs(options["rename"], "rename"),
+        **{name: options[name] for name in same},
+    )
+
+
+def _spec(options: dict[str, Any]) -> BaseSpec:
+    """The base model that the options name."""
     from seam.models.load import BaseSpec, parse_model_args
 
-    settings = plan(
-        problem,
-        preset_name=preset,
-        granularity=granularity,
-        epochs=epochs,
-        batch_size=batch_size,
-        score_lr=score_lr,
-        head_lr=head_lr,
-        tune_lr=tune_lr,
-        alpha=alpha,
-        final_density=final_density,
-        levels=levels,
-        head=head,
-        tune=tune,
-        distill=distill,
-        exclude=tuple(exclude or ()),
-        tolerance=None if tolerance is None else tolerance / 100,
-        keep=keep,
-        keep_macs=keep_macs,
-        epoch=pick,
-        shots=shots,
-        validation=validation,
-        negatives=negatives,
-        augment=augment,
-        rename=pairs(rename, "rename"),
-        skip_bad=skip_bad,
-        seed=seed,
-    )
     overrides = {
-        "size": input_size,
-        "mean": numbers(mean, "mean"),
-        "std": numbers(std, "std"),
-        "crop_fraction": crop_fraction,
-        "interpolation": interpolation,
+        "size": options["input_size"],
+        "mean": numbers(options["mean"], "mean"),
+        "std": numbers(options["std"], "std"),
+        "crop_fraction": options["crop_fraction"],
+        "interpolation": options["interpolation"],
     }
-    spec = BaseSpec(
-        name=model,
-        weights=weights,
-        model_args=parse_model_args(model_args or []),
-        labels_file=labels_file,
+    return BaseSpec(
+        name=options["model"],
+        weights=options["weights"],
+        model_args=parse_model_args(options["model_args"] or []),
+        labels_file=options["labels_file"],
         preprocessing={name: value for name, value in overrides.items() if value is not None},
     )
-    _search(output, spec, problem, data, out, settings, device_of(device), dry_run)
+
+
+def _points(tolerance: float | None) -> float | None:
+    """Percentage points as a share."""
+    return None if tolerance is None else tolerance / 100
 
 
 def _search(
@@ -233,7 +158,7 @@ def _search(
     problem: Problem,
     data: str,
     out: Path | None,
-    settings: Any,
+    settings: Plan,
     device: str,
     dry_run: bool,
 ) -> None:
@@ -264,21 +189,26 @@ def _search(
         show(output, result)
 
 
-def _pick_again(output: Output, out: Path | None, **rules: float | None) -> None:
+def _pick_again(output: Output, out: Path | None, options: dict[str, Any], device: str) -> None:
     """Choose another point of a finished run's frontier."""
-    given = {name: value for name, value in rules.items() if value is not None}
-    if out is None or len(given) != 1:
+    rules = [name for name in RULES if options.get(name) is not None]
+    others = [name for name in options if name not in (*RULES, *GENERAL)]
+    if out is None or len(rules) != 1 or others:
+        extra = f", without --{others[0].replace('_', '-')}" if out is not None and others else ""
         raise ConfigError(
             "no MODEL is given; give one, or choose again among a finished run's points: "
-            "--out RUN with one of --pick, --keep, --keep-macs, --tolerance"
+            f"--out RUN with one of --pick, --keep, --keep-macs, --tolerance{extra}"
         )
     from seam.core.config import Pick
-    from seam.jobs.direct import pick_again
+    from seam.jobs.again import pick_again
 
-    name, value = next(iter(given.items()))
-    rule = Pick(rule=name, value=value / 100 if name == "tolerance" else value)  # type: ignore[arg-type]
+    name, value = rules[0], options[rules[0]]
+    rule = Pick(
+        rule=RULES[name],  # type: ignore[arg-type]
+        value=_points(value) if name == "tolerance" else value,
+    )
     with output.progress() as observer:
-        result = pick_again(out, rule, observer=observer)
+        result = pick_again(out, rule, device=device_of(device), observer=observer)
     show(output, result)
 
 

@@ -39,7 +39,7 @@ class Budget:
     so that its end is a fair point.
     """
 
-    final_density: float = 0.05
+    final_density: float = 0.1
     levels: int = 10
     fall: float = 0.3
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from typing import Any, Literal, get_args
 from seam.errors import ConfigError, LabelError, nearest
 
 Kind = Literal["subset", "one-vs-rest", "groups"]
+# Control, line-separating and direction-changing characters; surrogates have no UTF-8.
+UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,8 @@ class Problem:
     one-vs-rest problem holds none, and stands for every label that is not named.
 
     Raises:
-        LabelError: fewer than two outputs, an empty group, or a label named twice.
+        LabelError: fewer than two outputs, an empty group, a label named twice, or a name that
+            holds a control character.
         ConfigError: the kind is unknown, or does not fit the labels.
     """
 
@@ -45,6 +49,11 @@ class Problem:
                 f"the problem has {len(self.outputs)} outputs but labels for {len(self.labels)}; "
                 "give labels for each"
             )
+        for name in (*self.outputs, *(name for members in self.labels for name in members)):
+            if UNSAFE.search(name):
+                raise LabelError(
+                    f"label {ascii(name)[:80]} holds a control character; give it another name"
+                )
         if len(self.outputs) < 2:
             raise LabelError(
                 f"the problem has {len(self.outputs)} class ({', '.join(self.outputs)}); "

@@ -110,8 +110,8 @@ def to_square(image: Image.Image, side: int, interpolation: str) -> NDArray[np.u
         image = image.resize((width, height), Image.Resampling[interpolation.upper()])
         left, top = (width - side) // 2, (height - side) // 2
         image = image.crop((left, top, left + side, top + side))
-    pixels = np.asarray(image, dtype=np.uint8)
-    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+    pixels = np.asarray(image, dtype=np.uint8)  # read-only, so it is copied below
+    return np.array(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1), order="C")
 
 
 @dataclass(frozen=True)

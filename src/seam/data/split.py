@@ -69,8 +69,8 @@ def balance(labels: NDArray[np.int64], positive: int, rng: np.random.Generator) 
     while sum(takes) < wanted:
         open_pools = [i for i, pool in enumerate(pools) if takes[i] < len(pool)]
         each, left = divmod(wanted - sum(takes), len(open_pools))
-        for rank, i in enumerate(open_pools):
-            takes[i] = min(len(pools[i]), takes[i] + each + (rank < left))
+        for i in open_pools if each else open_pools[:left]:
+            takes[i] = min(len(pools[i]), takes[i] + max(1, each))
     negatives = [pool[:take] for pool, take in zip(pools, takes, strict=True)]
     return np.sort(np.concatenate([positives, *negatives]))
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from seam.search.frontier import Point
+if TYPE_CHECKING:
+    from seam.search.frontier import Point
 
 
 class Observer(Protocol):
@@ -21,7 +22,7 @@ class Observer(Protocol):
 
 
 class Silent:
-    """An observer that says nothing."""
+    """An observer that says nothing; a base for those that tell some of it."""
 
     def stage(self, text: str) -> None:
         """Nothing."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from seam.core.config import Penalty, Pick, SearchConfig
+from seam.core.config import Budget, Penalty, Pick, SearchConfig
 from seam.core.problem import Problem
 from seam.data.prepare import DataConfig
 from seam.errors import ConfigError, nearest
@@ -104,6 +104,22 @@ def plan(problem: Problem, *, preset_name: str = "default", **changes: Any) -> P
         raise ConfigError(
             f"--{rules[0].rule} and --{rules[1].rule} both choose the point; give one of them"
         )
-    return Plan(
-        search=search, data=data, pick=rules[0] if rules else default_pick(preset_name), **rest
-    )
+    chosen = rules[0] if rules else default_pick(preset_name)
+    _check_reach(search, chosen)
+    return Plan(search=search, data=data, pick=chosen, **rest)
+
+
+def _check_reach(search: SearchConfig, rule: Pick) -> None:
+    """Refuse before the search what no point of it can fulfil."""
+    if rule.rule == "epoch" and rule.value > search.epochs:
+        raise ConfigError(
+            f"the point of epoch {rule.value:g} is asked for, but the search has {search.epochs} "
+            "epochs; give one of them, or more --epochs"
+        )
+    if rule.rule == "keep" and isinstance(search.pressure, Budget):
+        least = search.pressure.final_density
+        if rule.value < least:
+            raise ConfigError(
+                f"keep is {rule.value:g}, but the smallest point of the search keeps {least:g}; "
+                f"give that, or --final-density {rule.value:g}"
+            )

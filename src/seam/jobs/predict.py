@@ -12,17 +12,21 @@ from PIL import Image
 from torch import nn
 
 from seam.artefacts.adapter import apply_adapter, load_adapter
+from seam.artefacts.atomic import existing
 from seam.artefacts.run import RunFolder
 from seam.core.preprocessing import Preprocessing
 from seam.data.images import ImageSamples, decode, stored_size, to_square
-from seam.errors import DataError
-from seam.jobs.direct import base_of
+from seam.errors import DataError, RunFolderError
+from seam.jobs.again import base_of
 from seam.models.base import BaseModel
 
 
 @dataclass(frozen=True)
 class Predictor:
     """A re-engineered model with its preprocessing and output names.
+
+    >>> load("runs/seven")([Image.new("L", (8, 8))])[0]["label"]  # doctest: +SKIP
+    'not 7'
 
     ``model`` is a plain `nn.Module`; calling the predictor takes image files or pictures.
     """
@@ -58,7 +62,9 @@ class Predictor:
             try:
                 data = path.read_bytes()
             except OSError as error:
-                raise DataError(f"image '{path}' cannot be read: {error.strerror}") from error
+                raise DataError(
+                    f"image '{path}' cannot be read ({error.strerror}); check the path"
+                ) from error
             image = decode(data, str(path), self.preprocessing.channels)
         side = stored_size(self.preprocessing)
         size = image.width if image.width == image.height and image.width <= side else side
@@ -77,7 +83,7 @@ class Predictor:
         return next(samples.ordered(1)).images
 
 
-def load(path: str | Path, *, base: BaseModel | None = None) -> Predictor:
+def load(path: str | Path, *, base: BaseModel | None = None, device: str = "cpu") -> Predictor:
     """A finished run, or an adapter with its base model, ready to predict.
 
     >>> load("runs/seven")(["photo.png"])[0]["label"]  # doctest: +SKIP
@@ -86,15 +92,23 @@ def load(path: str | Path, *, base: BaseModel | None = None) -> Predictor:
     Args:
         path: a run folder, or an adapter folder.
         base: the base model; needed where ``path`` does not say how to load it.
+        device: where to run the base model that is loaded.
 
     Raises:
         AdapterError: the adapter is damaged, or belongs to another base.
         RunFolderError: ``path`` is no finished run, and no base is given.
     """
     place = Path(path)
-    adapter_folder = place if (place / "adapter.json").exists() else place / "adapter"
+    is_adapter = (existing(place) / "adapter.json").exists()  # a killed writer may have moved it
+    adapter_folder = place if is_adapter else place / "adapter"
     if base is None:
         run = place.parent if adapter_folder == place else place
-        base = base_of(RunFolder(run).settings())
+        folder = RunFolder(run)
+        settings = folder.settings()
+        if not existing(adapter_folder).exists():
+            raise RunFolderError(
+                f"run '{run}' has no adapter yet; run seam reengineer again to finish it"
+            )
+        base = base_of(settings, device)
     adapter = load_adapter(adapter_folder)
     return Predictor(apply_adapter(adapter, base), adapter.problem.outputs, adapter.preprocessing)

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from seam.artefacts.run import environment
 from seam.core.problem import Problem
 from seam.data.prepare import DataSource, prepare
 from seam.evaluate.accuracy import outputs_of
@@ -25,6 +26,7 @@ class Task:
 
     def __init__(self, base: BaseModel, problem: Problem, data: DataSource, settings: Plan) -> None:
         base.check()
+        base = base.in_evaluation()
         self.base, self.problem, self.settings = base, problem, settings
         self.members = problem.members(base.labels)
         self.data = prepare(
@@ -52,6 +54,18 @@ class Task:
         """The baselines' accuracies on validation data."""
         return self.baselines.bars(self._validation, self.data.search.validation.targets)
 
+    def provenance(self) -> dict[str, Any]:
+        """What every figure of this task depends on, beside its settings."""
+        used = environment()
+        return {
+            "seed": self.settings.seed,
+            "split_hash": self.data.split_hash,
+            "samples": self.data.sizes(),
+            "device": str(self.base.example().device),
+            "threads": used["threads"],
+            "versions": {name: used["versions"].get(name) for name in ("seam", "torch")},
+        }
+
     def facts(self) -> dict[str, Any]:
         """What a search would work on, as plain values."""
         state, _ = self.begin()
@@ -59,8 +73,6 @@ class Task:
         return {
             "problem": self.problem.to_dict(),
             "preset": config.preset,
-            "samples": self.data.sizes(),
-            "split_hash": self.data.split_hash,
             "weights": {
                 "base": sum(p.numel() for p in self.base.module.parameters()),
                 "maskable": state.masks.count,
@@ -68,7 +80,7 @@ class Task:
             "epochs": config.epochs,
             "steps": config.epochs * -(-len(self.data.search.train) // config.batch_size),
             "validation": {"full": self.bars.full, "restricted": self.bars.restricted},
-            "seed": self.settings.seed,
+            **self.provenance(),
         }
 
     def objective(self) -> Objective:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 from torch import Tensor
 
 from seam.artefacts.run import RunFolder
+from seam.errors import NumericalError
 from seam.evaluate.accuracy import outputs_of, share_right
 from seam.jobs.observe import Observer
 from seam.jobs.task import Task
@@ -68,19 +70,27 @@ class Walk:
             macs=self.costs.macs_share(self.state.masks),
             loss=loss,
         )
-        self.points.append(point)
         snapshot = {name: value.clone() for name, value in self.state.snapshot().items()}
+        _check_finite({**self.state.tensors(), **snapshot}, point.epoch)
+        self.points.append(point)
         if self.folder is None:
             self._snapshots[point.epoch] = snapshot
-            return
-        self.folder.save_point(point.epoch, snapshot)
-        rows = [each.to_dict() for each in self.points]
-        if self.state.epoch > 0:
-            values = {"epoch": self.state.epoch, "points": rows, "seconds": self.seconds}
-            self.folder.save_state(self.state.tensors(), values)
-        self.folder.write_history(rows)
-        self.folder.write_json("frontier.json", [each.to_dict() for each in self.frontier])
-        self.folder.keep_points([each.epoch for each in self.frontier])
+        else:
+            self.folder.save_point(point.epoch, snapshot)
+            if point.epoch > 0:
+                rows = [each.to_dict() for each in self.points]
+                values = {"epoch": point.epoch, "points": rows, "seconds": self.seconds}
+                self.folder.save_state(self.state.tensors(), values)
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """List the points, and forget what those off the frontier are made of."""
+        kept = {each.epoch for each in self.frontier}
+        self._snapshots = {epoch: each for epoch, each in self._snapshots.items() if epoch in kept}
+        if self.folder is not None:
+            self.folder.write_history([each.to_dict() for each in self.points])
+            self.folder.write_json("frontier.json", [each.to_dict() for each in self.frontier])
+            self.folder.keep_points(kept)
 
     def resume(self) -> None:
         """Take up the points and the state that the run folder holds, if any."""
@@ -90,3 +100,14 @@ class Walk:
             self.points = [Point(**row) for row in values["points"]]
             self.seconds = values["seconds"]
             self.state.load(tensors, values["epoch"])
+            self._tidy()  # a kill may have come between the state and the lists
+
+
+def _check_finite(tensors: Mapping[str, Tensor], epoch: int) -> None:
+    """Refuse to save what can lead to no good model: a step too long turns scores into NaN."""
+    for name, value in tensors.items():
+        if not name.startswith("moment/") and not bool(value.isfinite().all()):
+            raise NumericalError(
+                f"'{name}' holds NaN or infinity after epoch {epoch}; the points before it are "
+                "kept. Give lower learning rates (--score-lr, --head-lr, --tune-lr)"
+            )

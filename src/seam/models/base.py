@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -41,19 +42,26 @@ class BaseModel:
         device = next(self.module.parameters()).device
         return torch.zeros(1, self.preprocessing.channels, side, side, device=device)
 
+    def in_evaluation(self) -> BaseModel:
+        """This base with its module in evaluation mode: itself, or else a copy."""
+        if not any(each.training for each in self.module.modules()):
+            return self
+        return replace(self, module=copy.deepcopy(self.module).eval())
+
     @torch.no_grad()
     def check(self) -> Tensor:
-        """Run the module once; returns its logits (1, N).
+        """Run the module once in evaluation mode; returns its logits (1, N).
 
         Raises:
-            ModelError: the input size does not fit, or the output is not one vector of logits.
+            ModelError: the weights hold NaN, the input size does not fit, or the output is not one
+                vector of logits.
             LabelError: the number of labels differs from the number of logits.
         """
-        self.module.eval()
+        self._check_weights()
         side = self.preprocessing.size
         try:
-            logits = self.module(self.example())
-        except (RuntimeError, ValueError, AssertionError, TypeError) as error:
+            logits = self.in_evaluation().module(self.example())
+        except Exception as error:  # modules of others raise what they like
             raise ModelError(
                 f"the base model cannot take {side}x{side} images "
                 f"({' '.join(str(error).split())[:120]}); choose another --input-size"
@@ -69,6 +77,17 @@ class BaseModel:
                 "labels; give the right --labels-file or --model-args num_classes=N"
             )
         return logits
+
+    def _check_weights(self) -> None:
+        weights = dict(self.module.named_parameters())
+        if not weights:
+            raise ModelError("the base model has no parameters; give a trained classifier")
+        for name, value in weights.items():
+            if not bool(value.isfinite().all()):
+                raise ModelError(
+                    f"the base model's weights hold NaN or infinity in '{name}'; "
+                    "give weights that work"
+                )
 
     @cached_property
     def fingerprint(self) -> str:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from seam.core.preprocessing import Preprocessing
-from seam.errors import ConfigError, LabelError, ModelError, nearest
+from seam.errors import ConfigError, LabelError, ModelError, in_line, nearest
 from seam.models.base import BaseModel
+from seam.models.weights import load_weights, read_weights
 from seam.models.zoo import ZOO, shipped_weights
 
 SOURCES = ("timm", "torchvision", "zoo")
@@ -62,41 +63,37 @@ class BaseSpec:
         source, _, name = self.name.partition(":")
         if source not in SOURCES or not name:
             raise ModelError(
-                f"base model '{self.name}' is not of the form timm:NAME, torchvision:NAME, zoo:NAME"
+                f"base model '{self.name}' is not of the form timm:NAME, torchvision:NAME, "
+                f"zoo:NAME{nearest(self.name, [f'zoo:{each}' for each in ZOO])}"
             )
-        state, metadata = _read_weights(self.weights) if self.weights else ({}, {})
+        state, metadata = read_weights(self.weights) if self.weights else ({}, {})
         build = {"timm": _timm, "torchvision": _torchvision, "zoo": _zoo}[source]
-        try:
-            module, preprocessing, own_labels = build(name, self.model_args, not self.weights)
-        except TypeError as error:
-            raise ModelError(
-                f"{self.name} does not take these model arguments: {_one_line(error)}"
-            ) from error
+        module, preprocessing, own_labels = build(name, self.model_args, not self.weights)
         if self.weights:
             load_weights(module, state, self.weights)
         base = BaseModel(
-            module.float().to(device).eval(),
+            # Convolutions run a quarter faster on the CPU with channels last.
+            module.float().to(device).to(memory_format=torch.channels_last).eval(),
             self._labels(metadata) or own_labels or _unknown_labels(self.name),
-            replace(preprocessing, **self.preprocessing),
+            self._preprocessing(preprocessing),
             self.name,
         )
         base.check()
         return base
 
+    def _preprocessing(self, own: Preprocessing) -> Preprocessing:
+        known = [each.name for each in fields(Preprocessing)]
+        for name in self.preprocessing:
+            if name not in known:
+                raise ConfigError(
+                    f"preprocessing '{name}' is unknown; give one of {', '.join(known)}"
+                    + nearest(name, known)
+                )
+        return replace(own, **self.preprocessing)
+
     def _labels(self, metadata: Mapping[str, str]) -> tuple[str, ...]:
         if self.labels_file:
-            try:
-                text = Path(self.labels_file).read_text(encoding="utf-8")
-            except (OSError, UnicodeDecodeError) as error:
-                raise LabelError(
-                    f"labels file '{self.labels_file}' cannot be read: {_one_line(error)}"
-                ) from error
-            labels = tuple(line.strip() for line in text.splitlines() if line.strip())
-            if not labels:
-                raise LabelError(
-                    f"labels file '{self.labels_file}' is empty; write one label a line"
-                )
-            return labels
+            return _read_labels(self.labels_file)
         try:
             return tuple(str(label) for label in json.loads(metadata.get("labels", "[]")))
         except (ValueError, TypeError) as error:
@@ -130,60 +127,17 @@ def load_base(
     ).load()
 
 
-def load_weights(module: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
-    """Fill ``module`` with ``state``, every name and shape fitting.
-
-    Raises:
-        ModelError: names are missing or unexpected, or shapes differ; the message lists them.
-    """
-    own = module.state_dict()
-    missing = [name for name in own if name not in state]
-    unexpected = [name for name in state if name not in own]
-    shapes = [
-        f"{name} is {tuple(state[name].shape)}, the model's {tuple(own[name].shape)}"
-        for name in own
-        if name in state and state[name].shape != own[name].shape
-    ]
-    problems = [
-        f"{word} {_some(names)}"
-        for word, names in (
-            ("missing", missing),
-            ("unexpected", unexpected),
-            ("shapes differ:", shapes),
-        )
-        if names
-    ]
-    if problems:
-        raise ModelError(
-            f"weights '{where}' do not fit the model: {'; '.join(problems)}; "
-            "check MODEL and --model-args"
-        )
-    module.load_state_dict(dict(state))
-
-
-def _read_weights(path: str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a weights file."""
-    if not Path(path).is_file():
-        raise ModelError(f"weights file '{path}' does not exist; check the path")
+def _read_labels(path: str) -> tuple[str, ...]:
     try:
-        if path.endswith(".safetensors"):
-            from safetensors import safe_open
-
-            with safe_open(path, "pt") as file:
-                names = file.keys()
-                return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise ModelError(
-            f"weights file '{path}' cannot be read ({_one_line(error)}); give a safetensors file, "
-            "or a state dict saved by torch.save"
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise LabelError(
+            f"labels file '{path}' cannot be read ({in_line(error)}); write one label a line"
         ) from error
-    for key in ("state_dict", "model"):
-        if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
-            state = state[key]
-    if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise ModelError(f"weights file '{path}' holds no state dict; save model.state_dict()")
-    return dict(state), {}
+    labels = tuple(line.strip() for line in text.splitlines() if line.strip())
+    if not labels:
+        raise LabelError(f"labels file '{path}' is empty; write one label a line")
+    return labels
 
 
 Built = tuple[nn.Module, Preprocessing, tuple[str, ...]]
@@ -196,7 +150,7 @@ def _zoo(name: str, model_args: Mapping[str, Any], pretrained: bool) -> Built:
             + nearest(name, list(ZOO))
         )
     entry = ZOO[name]
-    module = entry.build(**model_args)
+    module = _built(lambda: entry.build(**model_args), f"zoo:{name}")
     if pretrained:
         if entry.weights is None:
             raise ModelError(f"zoo:{name} comes without weights; give --weights FILE.safetensors")
@@ -211,7 +165,9 @@ def _timm(name: str, model_args: Mapping[str, Any], pretrained: bool) -> Built:
 
     if not timm.is_model(name.split(".", maxsplit=1)[0]):
         raise ModelError(f"timm has no model '{name}'" + nearest(name, timm.list_models(), count=2))
-    module = _fetched(lambda: timm.create_model(name, pretrained=pretrained, **model_args), name)
+    module = _built(
+        lambda: timm.create_model(name, pretrained=pretrained, **model_args), f"timm:{name}"
+    )
     config = resolve_model_data_config(module)  # type: ignore[no-untyped-call]
     preprocessing = Preprocessing(
         size=int(config["input_size"][-1]),
@@ -228,13 +184,15 @@ def _timm(name: str, model_args: Mapping[str, Any], pretrained: bool) -> Built:
 def _torchvision(name: str, model_args: Mapping[str, Any], pretrained: bool) -> Built:
     from torchvision import models
 
-    if name not in models.list_models():
+    classifiers = models.list_models(module=models)
+    if name not in classifiers:
         raise ModelError(
-            f"torchvision has no model '{name}'" + nearest(name, models.list_models(), count=2)
+            f"torchvision has no classifier '{name}'" + nearest(name, classifiers, count=2)
         )
     weights = models.get_model_weights(name).DEFAULT
-    module = _fetched(
-        lambda: models.get_model(name, weights=weights if pretrained else None, **model_args), name
+    module = _built(
+        lambda: models.get_model(name, weights=weights if pretrained else None, **model_args),
+        f"torchvision:{name}",
     )
     transforms = weights.transforms()
     preprocessing = Preprocessing(
@@ -247,18 +205,19 @@ def _torchvision(name: str, model_args: Mapping[str, Any], pretrained: bool) -> 
     return module, preprocessing, tuple(weights.meta["categories"])
 
 
-def _fetched(build: Any, name: str) -> nn.Module:
-    """A model from a library that may download its weights."""
+def _built(build: Callable[[], nn.Module], name: str) -> nn.Module:
+    """A model from a library, which may download its weights."""
     try:
-        module: nn.Module = build()
-    except TypeError:
-        raise
+        return build()
+    except TypeError as error:
+        raise ModelError(
+            f"{name} does not take these model arguments ({in_line(error)}); check --model-args"
+        ) from error
     except Exception as error:
         raise ModelError(
-            f"'{name}' cannot be built or its weights cannot be fetched ({_one_line(error)}); "
-            "give local --weights FILE.safetensors"
+            f"{name} cannot be built or its weights cannot be fetched ({in_line(error)}); "
+            "check --model-args, or give local --weights FILE.safetensors"
         ) from error
-    return module
 
 
 def _interpolation(name: str) -> str:
@@ -282,14 +241,10 @@ def parse_model_args(pairs: list[str]) -> dict[str, Any]:
         key, equals, value = pair.partition("=")
         if not equals or not key.isidentifier():
             raise ConfigError(f"model argument '{pair}' is not of the form key=value")
-        values[key] = yaml.safe_load(value)
+        try:
+            values[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ConfigError(
+                f"model argument '{pair}' has a value that is no YAML; put it in quotes"
+            ) from error
     return values
-
-
-def _some(names: list[str], limit: int = 6) -> str:
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200]

@@ -9,39 +9,55 @@ import torch
 from numpy.typing import NDArray
 
 from seam.data.images import ImageSamples
-from seam.jobs.direct import Result
+from seam.jobs.result import Result
 from seam.report.plots import disagreements, frontier_plot
 
 MOST = 12
+NONE = "another label"
 
 
 def write_pictures(result: Result) -> list[Path]:
     """Write ``frontier.png``, ``gained.png`` and ``lost.png`` into the run folder.
 
-    *gained*: test images that the restricted base gets wrong and the result right; *lost* the
-    reverse. A result without a folder has no pictures.
+    *gained*: test images that the base model used whole (argmax over all its labels) gets wrong and
+    the result right; *lost*: the reverse. A result without a folder has no pictures.
     """
     if result.folder is None:
         return []
-    files = [result.folder / name for name in ("frontier.png", "gained.png", "lost.png")]
-    frontier_plot(result.report, result.history, files[0])
+    frontier_plot(result.report, result.history, result.folder / "frontier.png")
+    files = [result.folder / "frontier.png"]
+    names = (*result.adapter.problem.outputs, NONE)  # the last is number -1
     truth = result.data.test.targets.cpu()
-    before, after = (result.predictions[name] for name in ("restricted", "reengineered"))
-    for file, mine, theirs, title in (
-        (files[1], after, before, "the restricted base is wrong, the result right"),
-        (files[2], before, after, "the restricted base is right, the result wrong"),
-    ):
-        places = ((mine == truth) & (theirs != truth)).nonzero().flatten()
-        outputs = result.adapter.problem.outputs
+    base, ours = (result.predictions[name] for name in ("full", "reengineered"))
+    for name, places in zip(("gained", "lost"), differing(base, ours, truth), strict=True):
+        base_is, result_is = ("wrong", "right") if name == "gained" else ("right", "wrong")
+        shown = places[:MOST]
+        title = f"{name}: base {base_is}, result {result_is}: {len(places)} of {len(truth)} images"
+        if len(places) > MOST:
+            title += f" ({MOST} shown)"
+        files.append(result.folder / f"{name}.png")
         disagreements(
-            pictures(result.data.test, places[:MOST]),
-            [outputs[i] for i in truth[places]],
-            [outputs[i] for i in before[places]],
-            [outputs[i] for i in after[places]],
-            title=f"{title}: {len(places)} of {len(truth)} test images",
-            file=file,
+            pictures(result.data.test, shown),
+            [names[i] for i in truth[shown]],
+            [names[i] for i in base[shown]],
+            [names[i] for i in ours[shown]],
+            title=title,
+            file=files[-1],
         )
     return files
+
+
+def differing(
+    base: torch.Tensor, ours: torch.Tensor, truth: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Places where the base is wrong and ours right, and where it is the reverse.
+
+    >>> base, ours, truth = torch.tensor([[-1, 0, 1], [0, 0, 0], [0, 0, 1]])
+    >>> [places.tolist() for places in differing(base, ours, truth)]
+    [[0], [2]]
+    """
+    was, now = base == truth, ours == truth
+    return (now & ~was).nonzero().flatten(), (was & ~now).nonzero().flatten()
 
 
 def pictures(samples: ImageSamples, places: torch.Tensor) -> NDArray[np.uint8]:

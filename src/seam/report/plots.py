@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from seam.artefacts.atomic import write_bytes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -102,7 +105,7 @@ def _figure(width: float, height: float) -> Figure:
 
 
 def _save(figure: Figure, file: Path) -> None:
-    """Written beside, then moved into place, so that no half picture is ever seen."""
-    part = file.with_name(f".{file.name}.part")
-    figure.savefig(part, format="png")
-    part.replace(file)
+    """Drawn in memory, then written whole or not at all."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    write_bytes(file, buffer.getvalue())

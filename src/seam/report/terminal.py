@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -49,7 +48,7 @@ def summary(report: Mapping[str, Any]) -> RenderableType:
             f"{macs['theoretical' if ours else 'base']:,}",
             style="bold" if ours else None,
         )
-    return Group(table, Text(""), Text.from_markup(verdict(report)))
+    return Group(table, Text(""), Text(verdict(report)))
 
 
 def per_label(report: Mapping[str, Any]) -> Table:
@@ -61,7 +60,7 @@ def per_label(report: Mapping[str, Any]) -> Table:
         table.add_column(title.split(" (")[0], justify="right")
     for row in report["per_label"]:
         table.add_row(
-            escape(row["label"]),
+            Text(row["label"]),
             f"{row['n']:,}",
             *(percent(row[name]["value"]) for name in METHODS),
         )
@@ -82,14 +81,14 @@ def verdict(report: Mapping[str, Any]) -> str:
     )
 
 
-def _title(report: Mapping[str, Any]) -> str:
+def _title(report: Mapping[str, Any]) -> Text:
+    """Labels are shown as they are: markup in them means nothing."""
     problem = report["problem"]
-    if problem["kind"] == "one-vs-rest":
-        return f"is it '{escape(problem['outputs'][1])}'?"
     outputs = problem["outputs"]
-    return escape(
-        ", ".join(outputs[:MOST_LABELS]) + (", ..." if len(outputs) > MOST_LABELS else "")
-    )
+    if problem["kind"] == "one-vs-rest":
+        return Text(f"is it '{outputs[1]}'?", style="table.title")
+    more = ", ..." if len(outputs) > MOST_LABELS else ""
+    return Text(", ".join(outputs[:MOST_LABELS]) + more, style="table.title")
 
 
 def dry_run(facts: Mapping[str, Any]) -> Table:
@@ -101,7 +100,7 @@ def dry_run(facts: Mapping[str, Any]) -> Table:
         shown = (
             ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
         )
-        table.add_row(name.replace("_", " "), escape(str(shown)))
+        table.add_row(name.replace("_", " "), Text(str(shown)))
     return table
 
 
@@ -131,7 +130,7 @@ def adapter_table(found: Mapping[str, Any]) -> RenderableType:
         table.add_column(heading, justify="right")
     for layer in found["layers"]:
         share = percent(layer["kept"] / layer["of"])
-        table.add_row(escape(layer["name"]), f"{layer['kept']:,}", f"{layer['of']:,}", share)
+        table.add_row(Text(layer["name"]), f"{layer['kept']:,}", f"{layer['of']:,}", share)
     table.add_section()
     table.add_row("all", f"{found['kept']:,}", f"{found['maskable']:,}", percent(found["density"]))
     base = found["base"]
@@ -149,5 +148,5 @@ def predictions_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     table.add_column("label")
     table.add_column("probability", justify="right")
     for row in rows:
-        table.add_row(escape(row["image"]), escape(row["label"]), percent(row["probability"]))
+        table.add_row(Text(row["image"]), Text(row["label"]), percent(row["probability"]))
     return table

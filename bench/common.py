@@ -1,0 +1,55 @@
+"""What the experiments share: the bases and data of ../shared, provenance, results as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from seam.artefacts.run import environment
+from seam.models.base import BaseModel
+from seam.models.load import load_base
+
+ROOT = Path(__file__).parents[1]
+RESULTS = Path(__file__).parent / "results"
+
+
+def arguments(text: str | None) -> argparse.ArgumentParser:
+    """Options that every experiment has."""
+    parser = argparse.ArgumentParser(description=text)
+    parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared")
+    parser.add_argument("--out", type=Path, default=None, help="JSON file of the results")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    return parser
+
+
+def resnet20(shared: Path) -> BaseModel:
+    """The CIFAR ResNet-20 of ../shared."""
+    weights = shared / "models" / "resnet20_cifar10.safetensors"
+    return load_base("zoo:cifar_resnet20", weights=weights)
+
+
+def mobilenet(shared: Path) -> BaseModel:
+    """The ImageNet MobileNetV2 of ../shared, with its own preprocessing (x / 127.5 - 1)."""
+    return load_base(
+        "timm:mobilenetv2_100",
+        weights=shared / "models" / "mobilenetv2_100_imagenet.safetensors",
+        model_args={"pad_type": "same"},
+        labels_file=shared / "models" / "imagenet1k_labels.txt",
+        size=224,
+        mean=(0.5, 0.5, 0.5),
+        std=(0.5, 0.5, 0.5),
+        crop_fraction=1.0,
+    )
+
+
+def save(file: Path, values: dict[str, Any]) -> None:
+    """Write results with the machine they were measured on."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    cpu = platform.processor() or platform.machine()
+    document = {**values, "environment": {**environment(), "cpu": cpu}}
+    file.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")

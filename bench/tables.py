@@ -1,0 +1,330 @@
+"""Write the tables of README.md and docs/ from the JSON in bench/results; `--check` only compares.
+
+A table stands between `<!-- table:NAME -->` and `<!-- /table -->`. What was not measured yet says
+so. The presets' settings come from the code.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = Path("bench/results")
+PICTURE = Path("docs/images/frontier.png")
+MARKED = re.compile(r"(<!-- table:(?P<name>[\w-]+) -->\n)(?P<body>.*?)(<!-- /table -->)", re.DOTALL)
+MARKER = re.compile(r"<!-- (?:table:[\w-]+|/table) -->")
+MISSING = "not measured"
+METHODS = ("full", "restricted", "head_only", "reengineered")
+
+Values = Mapping[str, Any]
+
+
+# -------------------------------------------------------------------------------------- figures
+
+
+def percent(share: float, digits: int = 2) -> str:
+    return f"{100 * share:.{digits}f}"
+
+
+def interval(figure: Values) -> str:
+    """`94.75 (93.68 to 95.64)`: a share with its 95 % interval, in %."""
+    return f"{percent(figure['value'])} ({percent(figure['low'])} to {percent(figure['high'])})"
+
+
+def spread(values: Sequence[float]) -> str:
+    """A share over seeds, in %: the mean, lowest to highest; one seed has no spread."""
+    if len(values) == 1:
+        return percent(values[0])
+    mean = sum(values) / len(values)
+    return f"{percent(mean)} ({percent(min(values))} to {percent(max(values))})"
+
+
+def over_seeds(figures: Sequence[Values]) -> str:
+    """One seed: the interval. Several: the mean, lowest to highest."""
+    if len(figures) == 1:
+        return interval(figures[0])
+    return spread([figure["value"] for figure in figures])
+
+
+def listed(values: Sequence[Any]) -> str:
+    return ", ".join(f"{value:,}" for value in sorted(set(values)))
+
+
+def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]], note: str = "") -> str:
+    """A table; the first column is text, the others are figures. No rows: not measured."""
+    filled = rows or [[MISSING, *[""] * (len(heads) - 1)]]
+    lines = [heads, ["---", *["---:"] * (len(heads) - 1)], *filled]
+    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return f"{table}\n\n{note}\n" if note and rows else f"{table}\n"
+
+
+def provenance(found: Values, file: str) -> str:
+    """Where the figures come from: file, machine, versions."""
+    machine = found.get("environment", {})
+    versions = machine.get("versions", {})
+    words = [
+        f"`{RESULTS / file}`",
+        machine.get("cpu", ""),
+        f"{machine['threads']} threads" if "threads" in machine else "",
+        f"torch {versions['torch']}" if "torch" in versions else "",
+    ]
+    return "Source: " + ", ".join(word for word in words if word) + "."
+
+
+# --------------------------------------------------------------------------------------- tables
+
+
+def reuse(found: Values | None, presets: Sequence[str], file: str) -> str:
+    """Accuracy and size of the picked points, one row a label and preset."""
+    heads = (
+        ["problem", "preset", "full", "restricted", "head only", "re-engineered"]
+        + ["against restricted", "density", "weights kept", "non-zero MACs", "seeds"]
+    )  # fmt: skip
+    runs = [run for run in (found or {}).get("runs", []) if run["preset"] in presets]
+    rows = []
+    for label, preset in sorted({(run["label"], run["preset"]) for run in runs}):
+        group = [run for run in runs if (run["label"], run["preset"]) == (label, preset)]
+        rows.append(
+            [
+                f"{label} or not",
+                preset,
+                *(over_seeds([run[method] for run in group]) for method in METHODS),
+                over_seeds([run["against_restricted"] for run in group]),
+                *(spread([run[k] for run in group]) for k in ("density", "weights_kept", "macs")),
+                listed([run["seed"] for run in group]),
+            ]
+        )
+    sizes = listed([run["reengineered"]["n"] for run in runs])
+    note = (
+        f"All in %, differences in points; n = {sizes} test images. In brackets: one seed, the "
+        "95 % interval; several seeds, lowest to highest, before them the mean. "
+        + provenance(found or {}, file)
+    )
+    return markdown(heads, rows, note)
+
+
+def dominance(found: Values | None) -> str:
+    """At how many of the densities that `paper` visits `default` is no worse."""
+    heads = ["problem", "seed", "densities of paper", "default no denser and no worse"]
+    rows = [
+        [
+            f"{each['label']} or not",
+            str(each["seed"]),
+            str(len(each["rows"])),
+            str(sum(row["dominated"] for row in each["rows"])),
+        ]
+        for each in (found or {}).get("dominance", [])
+    ]
+    note = "On validation data, in at most as many steps. " + provenance(
+        found or {}, "default_vs_paper.json"
+    )
+    return markdown(heads, rows, note)
+
+
+def reference(found: Values | None) -> str:
+    """The `paper` preset against the published algorithm's own run."""
+    heads = ["preset paper", "measured"]
+    if not found:
+        return markdown(heads, [])
+    later = found["rows"][1:]
+    gaps = [row["test_accuracy"]["value"] - row["reference_accuracy"] for row in later]
+    rows = [
+        ["largest difference in density", f"{found['largest_density_difference']:.4f}"],
+        [
+            "mean difference in accuracy, points (lowest to highest)",
+            f"{percent(found['mean_accuracy_difference'])} "
+            f"({percent(min(gaps))} to {percent(max(gaps))})",
+        ],
+        [
+            "mean absolute difference in accuracy, points",
+            percent(found["mean_absolute_accuracy_difference"]),
+        ],
+    ]
+    sizes = listed([row["test_accuracy"]["n"] for row in later])
+    note = (
+        f"{len(later)} epochs, seed {found['seed']} on both sides, n = {sizes} test images. "
+        f"{found['definition'][0].upper()}{found['definition'][1:]}. "
+        + provenance(found, "paper_reference.json")
+    )
+    return markdown(heads, rows, note)
+
+
+def vehicles(found: Values | None) -> str:
+    """MobileNetV2 for ten of its 1,000 labels."""
+    heads = ["MobileNetV2, ten vehicles", "measured"]
+    if not found:
+        return markdown(heads, [])
+    report = found["report"]
+    names = ("full", "restricted", "head only", "re-engineered")
+    rows = [
+        [f"{name}, test accuracy", interval(report["accuracy"][method])]
+        for name, method in zip(names, METHODS, strict=True)
+    ]
+    macs = report["macs"]
+    gain = report["against_restricted"]["difference"]
+    rows += [
+        ["against restricted, points", interval(gain)],
+        ["density", percent(report["density"])],
+        ["weights kept", percent(found["weights_kept_share"])],
+        ["non-zero MACs", percent(macs["theoretical"] / macs["base"])],
+        ["peak memory, GB", f"{found['peak_memory_bytes'] / 1e9:.2f}"],
+        ["minutes, all in all", f"{found['seconds'] / 60:.1f}"],
+    ]
+    note = (
+        f"In % where nothing else is said; in brackets the 95 % interval; n = {gain['n']:,} test "
+        f"images; seed {found['seed']}, {found['config']['epochs']} epochs. "
+        + provenance(found, "mobilenet_vehicles.json")
+    )
+    return markdown(heads, rows, note)
+
+
+def step_cost(found: Values | None) -> str:
+    """What a masked training step costs beside a plain one."""
+    heads = ["model", "plain step, ms", "masked step, ms", "time ratio (IQR)", "memory ratio", "n"]
+
+    def quartiles(value: Any) -> str:
+        if isinstance(value, list):
+            return " to ".join(f"{each:.3f}" for each in value)
+        return f"{value:.3f}"
+
+    rows = [
+        [
+            row["model"],
+            f"{row['plain_ms']:.1f}",
+            f"{row['masked_ms']:.1f}",
+            f"{row['ratio']:.3f} ({quartiles(row['iqr'])})",
+            f"{row['memory_ratio']:.3f}" if row.get("memory_ratio") is not None else MISSING,
+            f"{row['n']:,}" if "n" in row else "",
+        ]
+        for row in (found or {}).get("rows", [])
+    ]
+    note = "Medians; in brackets the interquartile range. " + provenance(
+        found or {}, "masked_step.json"
+    )
+    return markdown(heads, rows, note)
+
+
+def presets() -> str:
+    """The presets' settings, from the code."""
+    from seam.core.problem import Problem
+    from seam.search.presets import PRESETS, default_pick, preset
+
+    problems = {"one-vs-rest": Problem.one_vs_rest("a"), "others": Problem.subset(["a", "b"])}
+    columns: dict[str, dict[str, str]] = {}
+    for name in PRESETS:
+        found = {kind: flat(preset(name, each).to_dict()) for kind, each in problems.items()}
+        if found["one-vs-rest"] == found["others"]:
+            found = {"": found["others"]}
+        pick = default_pick(name)
+        for kind, values in found.items():
+            rule = pick.rule if pick.rule == "paper" else f"{pick.rule} {pick.value:g}"
+            columns[f"{name}, {kind}" if kind else name] = {**values, "pick": rule}
+    settings = list(dict.fromkeys(key for values in columns.values() for key in values))
+    rows = [
+        [f"`{key}`", *(values.get(key, "") for values in columns.values())]
+        for key in settings
+        if key != "preset"
+    ]
+    return markdown(["setting", *columns], rows)
+
+
+def flat(values: Values, prefix: str = "") -> dict[str, str]:
+    found: dict[str, str] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = f"{value:g}" if isinstance(value, float) else str(value)
+    return found
+
+
+def picture(root: Path, document: Path) -> str:
+    """The README's picture, where it was drawn."""
+    file = root / PICTURE
+    if not file.exists():
+        return f"{MISSING}\n"
+    link = Path(os.path.relpath(file, document.parent)).as_posix()
+    return (
+        "![Validation accuracy against density, ResNet-20, airplane or not: the published search, "
+        f"the default search and the restricted base]({link})\n"
+    )
+
+
+def render(name: str, root: Path, document: Path) -> str:
+    """The text of table ``name``, as it should stand in ``document``.
+
+    Raises:
+        ValueError: there is no such table.
+    """
+
+    def read(file: str) -> Values | None:
+        path = root / RESULTS / file
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+    merged = "default_vs_paper.json"
+    tables: dict[str, Callable[[], str]] = {
+        "reuse": lambda: reuse(read(merged), ["default"], merged),
+        "default-vs-paper": lambda: reuse(read(merged), ["default", "paper"], merged),
+        "dominance": lambda: dominance(read(merged)),
+        "paper-reference": lambda: reference(read("paper_reference.json")),
+        "mobilenet-vehicles": lambda: vehicles(read("mobilenet_vehicles.json")),
+        "masked-step": lambda: step_cost(read("masked_step.json")),
+        "presets": presets,
+        "picture": lambda: picture(root, document),
+    }
+    if name not in tables:
+        raise ValueError(f"{document.name}: there is no table '{name}'; give {', '.join(tables)}")
+    return tables[name]()
+
+
+# ------------------------------------------------------------------------------------ documents
+
+
+def filled(document: Path, root: Path) -> str:
+    """The document's text with every table as it should be.
+
+    Raises:
+        ValueError: a marker has no partner, or names no table.
+    """
+
+    def replace(match: re.Match[str]) -> str:
+        return f"{match[1]}\n{render(match['name'], root, document)}\n{match[4]}"
+
+    text = document.read_text(encoding="utf-8")
+    if any(MARKER.search(part) for part in MARKED.split(text)[:: MARKED.groups + 1]) or any(
+        MARKER.search(match["body"]) for match in MARKED.finditer(text)
+    ):
+        raise ValueError(f"{document.name}: a table's marker has no partner")
+    return MARKED.sub(replace, text)
+
+
+def documents(root: Path) -> list[Path]:
+    return [*sorted(root.glob("*.md")), *sorted((root / "docs").rglob("*.md"))]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if out of date")
+    parser.add_argument("--root", type=Path, default=ROOT, help="the repository")
+    args = parser.parse_args(arguments)
+    stale = []
+    for document in documents(args.root):
+        text = filled(document, args.root)
+        if text != document.read_text(encoding="utf-8"):
+            stale.append(document.relative_to(args.root).as_posix())
+            if not args.check:
+                document.write_text(text, encoding="utf-8")
+    for name in stale:
+        print(f"{name}: {'out of date; run bench/tables.py' if args.check else 'written'}")
+    return 1 if stale and args.check else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,125 @@
+"""The options of `seam reengineer`, by the panels its help shows them in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+_SEARCH = "Search"
+_POINT = "Which point"
+_DATA = "Data"
+_BASE = "Base model"
+
+Model = Annotated[str | None, typer.Argument(help="timm:NAME, torchvision:NAME or zoo:NAME.")]
+Labels = Annotated[
+    str | None,
+    typer.Option(help="One label (against the rest) or several, with commas between them."),
+]
+Groups = Annotated[
+    Path | None, typer.Option(help="YAML file  name: [label, label]  merging labels.")
+]
+Out = Annotated[Path | None, typer.Option(help="Run folder. The same command continues it.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Check everything, write nothing, search nothing.")
+]
+
+Data = Annotated[
+    str | None,
+    typer.Option(help="Image folder, parquet folder, hub name, or digits.", rich_help_panel=_DATA),
+]
+Shots = Annotated[
+    int | None, typer.Option(help="At most so many samples a label.", rich_help_panel=_DATA)
+]
+Validation = Annotated[
+    float | None, typer.Option(help="Share of training data.", rich_help_panel=_DATA)
+]
+Negatives = Annotated[str | None, typer.Option(help="balanced or all.", rich_help_panel=_DATA)]
+Augment = Annotated[
+    str | None, typer.Option(help="none, crop or crop+flip.", rich_help_panel=_DATA)
+]
+Rename = Annotated[
+    list[str] | None, typer.Option(help="DATA_LABEL=BASE_LABEL; repeat.", rich_help_panel=_DATA)
+]
+SkipBad = Annotated[
+    bool, typer.Option("--skip-bad", help="Leave out unreadable images.", rich_help_panel=_DATA)
+]
+
+Weights = Annotated[
+    str | None, typer.Option(help="Weights file (safetensors).", rich_help_panel=_BASE)
+]
+ModelArgs = Annotated[
+    list[str] | None,
+    typer.Option(help="key=value for the model's builder; repeat.", rich_help_panel=_BASE),
+]
+LabelsFile = Annotated[
+    str | None, typer.Option(help="The base's labels, one a line.", rich_help_panel=_BASE)
+]
+InputSize = Annotated[int | None, typer.Option(help="Side in pixels.", rich_help_panel=_BASE)]
+Mean = Annotated[
+    str | None, typer.Option(help="Of each channel, in [0, 1].", rich_help_panel=_BASE)
+]
+Std = Annotated[str | None, typer.Option(help="Of each channel, in [0, 1].", rich_help_panel=_BASE)]
+CropFraction = Annotated[
+    float | None, typer.Option(help="Of the resized image.", rich_help_panel=_BASE)
+]
+Interpolation = Annotated[
+    str | None, typer.Option(help="bicubic, bilinear or nearest.", rich_help_panel=_BASE)
+]
+
+Preset = Annotated[
+    str, typer.Option(help="default, or paper (as published).", rich_help_panel=_SEARCH)
+]
+Granularity = Annotated[
+    str | None, typer.Option(help="What one bit removes: weight.", rich_help_panel=_SEARCH)
+]
+Epochs = Annotated[int | None, typer.Option(rich_help_panel=_SEARCH)]
+BatchSize = Annotated[int | None, typer.Option(rich_help_panel=_SEARCH)]
+Rate = Annotated[float | None, typer.Option(rich_help_panel=_SEARCH)]
+Alpha = Annotated[
+    float | None, typer.Option(help="Penalty on density (paper).", rich_help_panel=_SEARCH)
+]
+FinalDensity = Annotated[
+    float | None, typer.Option(help="Where the walk ends.", rich_help_panel=_SEARCH)
+]
+Levels = Annotated[
+    int | None, typer.Option(help="Steps of the walk down.", rich_help_panel=_SEARCH)
+]
+HeadKind = Annotated[
+    str | None, typer.Option(help="slice, append or replace.", rich_help_panel=_SEARCH)
+]
+Tune = Annotated[
+    str | None, typer.Option(help="What may adapt: none, norm, all.", rich_help_panel=_SEARCH)
+]
+Distill = Annotated[
+    float | None,
+    typer.Option(help="Share of the base's own answers in the loss.", rich_help_panel=_SEARCH),
+]
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option(help="Layer that is not masked, * allowed; repeat.", rich_help_panel=_SEARCH),
+]
+
+Tolerance = Annotated[
+    float | None,
+    typer.Option(
+        help="Points below restricted that are accepted; 0.5 by default.", rich_help_panel=_POINT
+    ),
+]
+Keep = Annotated[
+    float | None,
+    typer.Option(help="Most accurate point of at most this density.", rich_help_panel=_POINT),
+]
+KeepMacs = Annotated[
+    float | None,
+    typer.Option(help="... of at most this share of MACs.", rich_help_panel=_POINT),
+]
+Epoch = Annotated[
+    int | None,
+    typer.Option(
+        help="Point of the frontier by epoch; with --out of a finished run, nothing else is "
+        "needed.",
+        rich_help_panel=_POINT,
+    ),
+]

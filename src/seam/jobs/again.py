@@ -1,0 +1,150 @@
+"""What can be done with a run once its search is over: choose again, measure again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from seam.artefacts.adapter import apply_adapter, load_adapter
+from seam.artefacts.run import RunFolder
+from seam.core.config import Pick
+from seam.core.problem import Problem
+from seam.data.prepare import DataSource
+from seam.errors import BaseMismatchError, RunFolderError
+from seam.jobs.observe import Observer, Silent
+from seam.jobs.plan import Plan
+from seam.jobs.result import Result, finish, measure
+from seam.jobs.task import Task
+from seam.jobs.walk import Walk
+from seam.models.base import BaseModel
+from seam.models.load import BaseSpec
+
+
+def pick_again(
+    run: str | Path,
+    rule: Pick,
+    *,
+    base: BaseModel | None = None,
+    data: DataSource | None = None,
+    device: str = "cpu",
+    observer: Observer | None = None,
+) -> Result:
+    """Choose another point of a run's frontier, without a search.
+
+    >>> pick_again("runs/seven", Pick(rule="keep", value=0.05)).report["density"]  # doctest: +SKIP
+
+    The run's adapter and report become those of the new point. The run may be unfinished: the
+    points it has reached so far are there to choose from.
+
+    Args:
+        run: the run folder.
+        rule: how the point is chosen.
+        base: the base model, where the run folder does not say how to load it.
+        data: the run's data, where its folder does not say what it was.
+        device: where to run the base model that is loaded.
+        observer: told how the job gets on.
+
+    Raises:
+        RunFolderError: the run has no points yet, or its data has changed.
+        BaseMismatchError: the base model is not the one the run was made from.
+        ConfigError: no point fits the rule.
+    """
+    start = time.monotonic()
+    observer = observer or Silent()
+    folder = RunFolder(Path(run))
+    settings = folder.settings()
+    if folder.load_state() is None:
+        raise RunFolderError(
+            f"run '{run}' has no points yet; run seam reengineer with its settings first"
+        )
+    task = _task(settings, base, data, device, rule)
+    observer.stage("measuring on test data")
+    with folder.begun(settings, task.provenance()):
+        walk = Walk(task, folder, observer)
+        walk.resume()
+        return finish(task, walk, folder, start)
+
+
+def evaluate(
+    run: str | Path,
+    *,
+    base: BaseModel | None = None,
+    data: DataSource | None = None,
+    device: str = "cpu",
+) -> dict[str, Any]:
+    """Measure a finished run again; returns its report with the figures measured now.
+
+    >>> evaluate("runs/seven")["accuracy"]["reengineered"]["value"]  # doctest: +SKIP
+
+    Args:
+        run: the run folder.
+        base: the base model, where the run folder does not say how to load it.
+        data: other data to measure on; by default the run's own. The baselines' threshold and head
+            are fitted on its training part.
+        device: where to run it.
+
+    Raises:
+        RunFolderError: the run has not finished.
+        BaseMismatchError: the base model is not the one the run was made from.
+    """
+    folder = RunFolder(Path(run))
+    settings, report = folder.settings(), folder.read_json("report.json")
+    adapter = load_adapter(folder.adapter)
+    task = _task(settings, base, data, device)
+    model = apply_adapter(adapter, task.base)
+    measured, _ = measure(task, adapter, model, task.begin()[1])
+    return {**report, **measured}
+
+
+def base_of(settings: Mapping[str, Any], device: str = "cpu") -> BaseModel:
+    """The base model that a run folder's settings name.
+
+    Raises:
+        RunFolderError: they name none (the base was an own module).
+    """
+    if "model" not in settings:
+        raise RunFolderError(
+            "the run was made from an own module, which its folder cannot load; "
+            "pass it from Python as base="
+        )
+    try:
+        spec = BaseSpec(**settings["model"])
+    except TypeError as error:
+        raise _damaged(error) from error
+    return spec.load(device)
+
+
+def _task(
+    settings: Mapping[str, Any],
+    base: BaseModel | None,
+    data: DataSource | None,
+    device: str,
+    rule: Pick | None = None,
+) -> Task:
+    """The task that a run folder's settings describe."""
+    base = base or base_of(settings, device)
+    try:
+        made_from = settings["base"]["fingerprint"]
+        problem, plan = Problem.from_dict(settings["problem"]), Plan.from_dict(settings, rule)
+        source = data if data is not None else settings["data_source"]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise _damaged(error) from error
+    if made_from != base.fingerprint:
+        raise BaseMismatchError(
+            f"the run was made from a base model with fingerprint {str(made_from)[:12]}, this one "
+            f"({base.source}) has {base.fingerprint[:12]}; give the weights it was made from"
+        )
+    if source is None:
+        raise RunFolderError(
+            "the run was made on own data, which its folder cannot load; name it with --data"
+        )
+    return Task(base, problem, source, plan)
+
+
+def _damaged(error: Exception) -> RunFolderError:
+    return RunFolderError(
+        f"the run folder's config.yaml is damaged ({type(error).__name__}: {error}); "
+        "restore it, or start again with another --out"
+    )

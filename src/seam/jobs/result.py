@@ -1,0 +1,109 @@
+"""From a searched task to a measured result: model, adapter, report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from seam.artefacts.adapter import Adapter, BaseReference, apply_adapter, save_adapter
+from seam.artefacts.run import RunFolder
+from seam.data.prepare import ProblemData
+from seam.jobs.measure import Costs, test_figures
+from seam.jobs.task import Task
+from seam.jobs.walk import Walk
+from seam.search.frontier import Point, pick
+
+SHARED = ("accuracy", "density", "weights", "macs")
+PROVENANCE = ("seed", "split_hash", "device", "threads", "versions")
+
+
+@dataclass(frozen=True)
+class Result:
+    """A re-engineered model with its proof.
+
+    >>> import seam
+    >>> problem = seam.Problem.one_vs_rest("7")
+    >>> result = seam.reengineer(seam.load_base("zoo:digits"), problem, "digits")
+    >>> result.report["accuracy"]["reengineered"]["n"] == len(result.data.test)
+    True
+
+    ``model`` is a plain `nn.Module` giving (batch, K) outputs for preprocessed images; ``report``
+    what ``report.json`` holds; ``predictions`` each method's predicted outputs on the test samples;
+    ``history`` every point visited.
+    """
+
+    model: nn.Module
+    adapter: Adapter
+    frontier: list[Point]
+    report: dict[str, Any]
+    data: ProblemData
+    predictions: dict[str, Tensor]
+    history: list[dict[str, Any]]
+    folder: Path | None
+
+
+def finish(task: Task, walk: Walk, folder: RunFolder | None, start: float) -> Result:
+    """Build the chosen point's model, measure it on test data, write adapter and report."""
+    chosen = pick(walk.frontier, task.settings.pick, task.bars)
+    adapter = adapter_of(task, walk.snapshot(chosen))
+    model = apply_adapter(adapter, task.base)
+    measured, predictions = measure(task, adapter, model, walk.costs)
+    metrics = {name: measured[name] for name in (*SHARED, *PROVENANCE)}
+    adapter = replace(adapter, metrics=metrics)
+    size = save_adapter(adapter, folder.adapter) if folder is not None else None
+    report = {
+        **measured,
+        "picked": {**task.settings.pick.to_dict(), "epoch": chosen.epoch},
+        "validation": {
+            "full": task.bars.full,
+            "restricted": task.bars.restricted,
+            "reengineered": chosen.validation_accuracy,
+        },
+        "frontier": [point.to_dict() for point in walk.frontier],
+        "adapter_bytes": size,
+        "seconds": {
+            "search": round(walk.seconds, 2),
+            "total": round(time.monotonic() - start, 2),
+        },
+    }
+    if folder is not None:
+        folder.write_json("report.json", report)
+    history = [point.to_dict() for point in walk.points]
+    where = folder.path if folder is not None else None
+    return Result(model, adapter, walk.frontier, report, task.data, predictions, history, where)
+
+
+def measure(
+    task: Task, adapter: Adapter, model: nn.Module, costs: Costs
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Everything that is measured on the finished model and the test data; and the predictions."""
+    figures, predictions = test_figures(task.base.module, model, task.baselines, task.data.test)
+    values = {
+        "problem": task.problem.to_dict(),
+        "preset": task.settings.search.preset,
+        **figures,
+        "density": adapter.density,
+        **costs.of(adapter.masks),
+        "removal": "masked: removed weights are zeros that a dense runtime still multiplies",
+        "skipped": list(task.data.skipped),
+        "base": {"source": task.base.source, "fingerprint": task.base.fingerprint},
+        **task.provenance(),
+    }
+    return values, predictions
+
+
+def adapter_of(task: Task, snapshot: Mapping[str, Tensor]) -> Adapter:
+    """A point of the frontier as an adapter."""
+    return Adapter.from_snapshot(
+        snapshot,
+        head_kind=task.settings.search.head,
+        problem=task.problem,
+        preprocessing=task.base.preprocessing,
+        base=BaseReference.of(task.base, task.problem),
+        config=task.settings.search.to_dict(),
+    )

@@ -1,0 +1,192 @@
+"""The documents' tables are those that the committed results give."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tables
+
+SHARE = {"value": 0.95, "low": 0.94, "high": 0.96, "n": 2000}
+ENVIRONMENT = {"cpu": "x86_64", "threads": 1, "versions": {"torch": "2.15.0"}}
+
+
+def share(value: float) -> dict[str, Any]:
+    return {**SHARE, "value": value}
+
+
+def run(label: str, preset: str, seed: int, value: float) -> dict[str, Any]:
+    return {
+        "preset": preset,
+        "label": label,
+        "seed": seed,
+        **dict.fromkeys(("full", "restricted", "head_only"), SHARE),
+        "reengineered": share(value),
+        "against_restricted": {"value": value - 0.95, "low": -0.01, "high": 0.02, "n": 2000},
+        "density": 0.1,
+        "weights_kept": 0.11,
+        "macs": 0.2,
+    }
+
+
+RESULTS: dict[str, Any] = {
+    "default_vs_paper.json": {
+        "environment": ENVIRONMENT,
+        "runs": [
+            run("airplane", "default", 0, 0.96),
+            run("airplane", "default", 1, 0.94),
+            run("ship", "default", 0, 0.97),
+            run("airplane", "paper", 0, 0.93),
+        ],
+        "dominance": [
+            {"label": "airplane", "seed": 0, "rows": [{"dominated": True}, {"dominated": False}]}
+        ],
+    },
+    "paper_reference.json": {
+        "environment": ENVIRONMENT,
+        "definition": "epochs 1 and 2",
+        "seed": 0,
+        "largest_density_difference": 0.0123,
+        "mean_accuracy_difference": -0.001,
+        "mean_absolute_accuracy_difference": 0.004,
+        "rows": [
+            {"test_accuracy": share(value), "reference_accuracy": 0.94} for value in (1, 0.93, 0.95)
+        ],
+    },
+    "mobilenet_vehicles.json": {
+        "environment": ENVIRONMENT,
+        "seed": 3,
+        "seconds": 90,
+        "peak_memory_bytes": 2.5e9,
+        "weights_kept_share": 0.41,
+        "config": {"epochs": 6},
+        "report": {
+            "accuracy": dict.fromkeys(tables.METHODS, SHARE),
+            "against_restricted": {"difference": {**SHARE, "value": 0.01, "n": 500}},
+            "density": 0.4,
+            "macs": {"base": 300, "theoretical": 150, "executed": 300},
+        },
+    },
+    "masked_step.json": {
+        "environment": ENVIRONMENT,
+        "rows": [
+            {"model": "a", "plain_ms": 10, "masked_ms": 11, "ratio": 1.1, "iqr": 0.02, "n": 50},
+            {"model": "b", "plain_ms": 10, "masked_ms": 12, "ratio": 1.2, "iqr": [1.1, 1.3]}
+            | {"memory_ratio": 1.25},
+        ],
+    },
+}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A repository with results and a document for each table."""
+    folder = tmp_path / tables.RESULTS
+    folder.mkdir(parents=True)
+    for name, values in RESULTS.items():
+        (folder / name).write_text(json.dumps(values))
+    return tmp_path
+
+
+def rows(name: str, root: Path) -> list[list[str]]:
+    lines = tables.render(name, root, root / "README.md").splitlines()
+    return [[cell.strip() for cell in row[1:-1].split("|")] for row in lines if row[:1] == "|"]
+
+
+def test_the_documents_are_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
+    assert tables.main(["--check"]) == 0, capsys.readouterr().out
+
+
+def test_seeds_are_gathered_and_a_single_one_has_its_interval(root: Path) -> None:
+    table = rows("reuse", root)
+    assert len({len(row) for row in table}) == 1
+    airplane, ship = (dict(zip(table[0], row, strict=True)) for row in table[2:])
+    assert airplane["problem"] == "airplane or not"
+    assert airplane["re-engineered"] == "95.00 (94.00 to 96.00)"  # two seeds: mean, range
+    assert airplane["against restricted"] == "0.00 (-1.00 to 1.00)"
+    assert airplane["seeds"] == "0, 1"
+    assert ship["re-engineered"] == "97.00 (94.00 to 96.00)"  # one seed: interval
+    assert ship["density"] == "10.00"
+    note = tables.render("reuse", root, root / "README.md").splitlines()[-1]
+    for words in ("n = 2,000", "default_vs_paper.json", "x86_64", "1 threads", "torch 2.15.0"):
+        assert words in note
+
+
+def test_the_comparison_has_a_row_for_each_preset(root: Path) -> None:
+    assert [row[1] for row in rows("default-vs-paper", root)[2:]] == ["default", "paper", "default"]
+    assert rows("dominance", root)[2] == ["airplane or not", "0", "2", "1"]
+
+
+def test_the_reference_counts_from_its_second_row(root: Path) -> None:
+    values = [row[1] for row in rows("paper-reference", root)[2:]]
+    assert values == ["0.0123", "-0.10 (-1.00 to 1.00)", "0.40"]
+    assert "2 epochs, seed 0" in tables.render("paper-reference", root, root / "README.md")
+
+
+def test_the_large_model_and_the_step(root: Path) -> None:
+    large = dict(rows("mobilenet-vehicles", root)[2:])
+    assert large["restricted, test accuracy"] == "95.00 (94.00 to 96.00)"
+    assert (large["weights kept"], large["peak memory, GB"]) == ("41.00", "2.50")
+    assert [row[3:] for row in rows("masked-step", root)[2:]] == [
+        ["1.100 (0.020)", "not measured", "50"],
+        ["1.200 (1.100 to 1.300)", "1.250", ""],
+    ]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["reuse", "default-vs-paper", "dominance", "paper-reference", "mobilenet-vehicles"]
+    + ["masked-step"],
+)
+def test_what_is_not_measured_says_so(name: str, tmp_path: Path) -> None:
+    found = rows(name, tmp_path)
+    assert found[2][0] == "not measured"
+    assert len({len(row) for row in found}) == 1
+
+
+def test_the_settings_come_from_the_code(tmp_path: Path) -> None:
+    table = rows("presets", tmp_path)
+    assert table[0] == ["setting", "default", "paper, one-vs-rest", "paper, others"]
+    paper = {row[0]: row[2] for row in table}
+    assert (paper["`pressure.alpha`"], paper["`rates.score`"]) == ("1", "0.05")
+
+
+def test_the_picture_is_linked_where_there_is_one(tmp_path: Path) -> None:
+    document = tmp_path / "docs" / "page.md"
+    assert "not measured" in tables.render("picture", tmp_path, document)
+    (tmp_path / tables.PICTURE).parent.mkdir(parents=True)
+    (tmp_path / tables.PICTURE).touch()
+    assert "(images/frontier.png)" in tables.render("picture", tmp_path, document)
+
+
+def test_tables_are_written_and_a_stale_one_is_found(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = root / "README.md"
+    document.write_text("# A\n\n<!-- table:dominance -->\nold\n<!-- /table -->\n\nend\n")
+    assert tables.main(["--root", str(root), "--check"]) == 1
+    assert "README.md: out of date" in capsys.readouterr().out
+    assert tables.main(["--root", str(root)]) == 0
+    text = document.read_text()
+    assert "| airplane or not | 0 | 2 | 1 |" in text
+    assert text.startswith("# A\n") and text.endswith("\nend\n")
+    assert tables.main(["--root", str(root), "--check"]) == 0
+    (root / tables.RESULTS / "default_vs_paper.json").unlink()
+    assert tables.main(["--root", str(root), "--check"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("<!-- table:dominanze -->\n<!-- /table -->\n", "no table 'dominanze'"),
+        ("<!-- table:dominance -->\n", "no partner"),
+        ("<!-- /table -->\n", "no partner"),
+        ("<!-- table:reuse -->\n<!-- table:reuse -->\n<!-- /table -->\n", "no partner"),
+    ],
+)
+def test_wrong_markers_are_refused(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "README.md").write_text(text)
+    with pytest.raises(ValueError, match=words):
+        tables.main(["--root", str(tmp_path), "--check"])
