@@ -72,7 +72,7 @@ def provenance(found: Values, file: str) -> str:
     words = [
         f"`{RESULTS / file}`",
         machine.get("cpu", ""),
-        f"{machine['threads']} threads" if "threads" in machine else "",
+        f"threads: {machine['threads']}" if "threads" in machine else "",
         f"torch {versions['torch']}" if "torch" in versions else "",
     ]
     return "Source: " + ", ".join(word for word in words if word) + "."
@@ -83,10 +83,10 @@ def provenance(found: Values, file: str) -> str:
 
 def reuse(found: Values | None, presets: Sequence[str], file: str) -> str:
     """Accuracy and size of the picked points, one row a label and preset."""
-    heads = (
-        ["problem", "preset", "full", "restricted", "head only", "re-engineered"]
-        + ["against restricted", "density", "weights kept", "non-zero MACs", "seeds"]
-    )  # fmt: skip
+    heads = [
+        *("problem", "preset", "full", "restricted", "head only", "re-engineered"),
+        *("against restricted", "density", "weights kept", "non-zero MACs", "seeds"),
+    ]
     runs = [run for run in (found or {}).get("runs", []) if run["preset"] in presets]
     rows = []
     for label, preset in sorted({(run["label"], run["preset"]) for run in runs}):

@@ -141,7 +141,7 @@ def search(
         head_only = config.head_epochs > 0 and state.epoch % config.head_epochs == 0
         for score in state.masks.scores():
             score.requires_grad_(not head_only)
-        total = torch.zeros(())
+        total: Tensor | float = 0.0
         for step, batch in enumerate(
             data.train.shuffled(config.batch_size, seed=_epoch_seed(seed, state.epoch))
         ):
@@ -154,7 +154,7 @@ def search(
             loss.backward()
             for optimizer in state.optimizers:
                 optimizer.step()
-            total += loss.detach().cpu()
+            total = total + loss.detach()
             on_step(step + 1, steps)
         state.epoch += 1
         if isinstance(config.pressure, Budget):

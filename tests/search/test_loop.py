@@ -1,0 +1,217 @@
+"""The one loop, on a problem small enough to search in seconds."""
+
+import copy
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from seam.core.config import Budget, Penalty, Rates, SearchConfig
+from seam.core.problem import Problem
+from seam.errors import NumericalError
+from seam.masking.head import attach_head
+from seam.search.loop import SearchState, begin, search
+from seam.search.objective import Objective
+from seam.search.presets import preset
+from seam.search.samples import Batch, SearchData
+
+BINARY = Problem.one_vs_rest("2")
+LABELS = ["0", "1", "2", "3"]
+SHORT = SearchConfig(
+    epochs=3,
+    batch_size=32,
+    start="saliency",
+    pressure=Budget(final_density=0.2, levels=3),
+    rates=Rates(score=0.03, head=0.01, tune=0.005, method="normalized"),
+    head="slice",
+    tune="norm",
+)
+
+
+class Blobs:
+    """Four Gaussian blobs as 1 x 4 x 4 images; target 1 is blob 2."""
+
+    def __init__(self, count: int, seed: int) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        labels = torch.arange(count) % 4
+        centres = torch.randn(4, 16, generator=torch.Generator().manual_seed(9)) * 2
+        noise = torch.randn(count, 16, generator=generator)
+        self.images = (centres[labels] + noise).view(count, 1, 4, 4)
+        self.targets = (labels == 2).long()
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def shuffled(self, batch_size: int, *, seed: int) -> Iterator[Batch]:
+        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
+        for numbers in order.split(batch_size):
+            yield Batch(self.images[numbers], self.targets[numbers], numbers)
+
+    def ordered(self, batch_size: int) -> Iterator[Batch]:
+        for numbers in torch.arange(len(self)).split(batch_size):
+            yield Batch(self.images[numbers], self.targets[numbers], numbers)
+
+
+@pytest.fixture(scope="module")
+def data() -> SearchData:
+    return SearchData(Blobs(256, 1), Blobs(128, 2))
+
+
+@pytest.fixture(scope="module")
+def base() -> nn.Module:
+    """A small conv net that knows the four blobs."""
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(128, 4)
+    )
+    blobs = Blobs(512, 3)
+    labels = torch.arange(512) % 4
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
+    for _ in range(40):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(net(blobs.images), labels).backward()
+        optimizer.step()
+    return net.eval()
+
+
+def started(base: nn.Module, config: SearchConfig, seed: int = 0) -> SearchState:
+    members = BINARY.members(LABELS)
+    example = torch.zeros(1, 1, 4, 4)
+    module = copy.deepcopy(base)
+    return begin(attach_head(module, config.head, members, example=example, seed=seed), config)
+
+
+def run(state: SearchState, data: SearchData, config: SearchConfig, seed: int = 0) -> list[float]:
+    return list(search(state, data, config, Objective(), seed=seed))
+
+
+def accuracy(state: SearchState, data: SearchData) -> float:
+    blobs = data.validation
+    with torch.no_grad():
+        outputs = torch.cat([state.model(batch.images) for batch in blobs.ordered(64)])
+    return float((outputs.argmax(1) == blobs.targets).float().mean())
+
+
+def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
+
+
+def test_budget_ends_at_the_final_density(base: nn.Module, data: SearchData) -> None:
+    state = started(base, SHORT)
+    run(state, data, SHORT)
+    assert state.masks.density() == pytest.approx(0.2, abs=1 / state.masks.count)
+
+
+def test_search_keeps_accuracy_that_random_masks_lose(base: nn.Module, data: SearchData) -> None:
+    state = started(base, SHORT)
+    run(state, data, SHORT)
+    searched = accuracy(state, data)
+    generator = torch.Generator().manual_seed(5)
+    random = started(base, SHORT)
+    bits = {
+        n: torch.rand(m.score.shape, generator=generator) < 0.2 for n, m in random.masks.items()
+    }
+    random.masks.load_bits(bits)
+    assert searched >= 0.95
+    assert searched > accuracy(random, data) + 0.1
+
+
+def test_same_seed_same_search(base: nn.Module, data: SearchData) -> None:
+    states = [started(base, SHORT) for _ in range(2)]
+    losses = [run(state, data, SHORT, seed=4) for state in states]
+    assert losses[0] == losses[1]
+    assert same(states[0].tensors(), states[1].tensors())
+
+
+def test_other_seed_other_search(base: nn.Module, data: SearchData) -> None:
+    states = [started(base, SHORT) for _ in range(2)]
+    for seed, state in enumerate(states):
+        run(state, data, SHORT, seed=seed)
+    assert not same(states[0].tensors(), states[1].tensors())
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        SHORT,
+        replace(preset("paper", BINARY), epochs=3, batch_size=32),
+        replace(SHORT, tune="all"),
+        replace(SHORT, tune="none", start="ones", pressure=Penalty(alpha=1.0)),
+    ],
+    ids=["default", "paper", "tune-all", "penalty"],
+)
+@pytest.mark.parametrize("stop", [1, 2])
+def test_resumed_equals_unbroken(
+    base: nn.Module, data: SearchData, config: SearchConfig, stop: int
+) -> None:
+    whole = started(base, config)
+    run(whole, data, config)
+    first = started(base, config)
+    epochs = search(first, data, config, Objective(), seed=0)
+    for _ in range(stop):
+        next(epochs)
+    saved = {name: value.clone() for name, value in first.tensors().items()}
+    second = started(base, config)
+    second.load(saved, stop)
+    run(second, data, config)
+    assert same(whole.tensors(), second.tensors())
+    assert same(whole.snapshot(), second.snapshot())
+
+
+def test_paper_trains_the_head_alone_every_fifth_epoch(base: nn.Module, data: SearchData) -> None:
+    config = replace(preset("paper", BINARY), epochs=6, batch_size=32)
+    state = started(base, config)
+    densities, scores = [], []
+    for _ in search(state, data, config, Objective(), seed=0):
+        densities.append(state.masks.density())
+        scores.append(torch.cat([s.detach().flatten() for s in state.masks.scores()]))
+    assert densities[0] == 1.0
+    assert torch.equal(scores[0], torch.ones_like(scores[0]))
+    assert torch.equal(scores[4], scores[5])
+    assert not torch.equal(scores[3], scores[4])
+    assert densities[4] < 1.0
+
+
+def test_norm_statistics_never_move(base: nn.Module, data: SearchData) -> None:
+    state = started(base, SHORT)
+    before = {n: b.clone() for n, b in state.model.backbone.named_buffers()}
+    run(state, data, SHORT)
+    after = dict(state.model.backbone.named_buffers())
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_frozen_weights_do_not_move(base: nn.Module, data: SearchData) -> None:
+    state = started(base, SHORT)
+    run(state, data, SHORT)
+    originals = state.masks.originals()
+    assert torch.equal(originals["0.weight"], base[0].weight)
+    assert not torch.equal(originals["0.bias"], base[0].bias)
+
+
+def test_nan_loss_stops_with_the_mend(base: nn.Module, data: SearchData) -> None:
+    config = replace(SHORT, rates=replace(SHORT.rates, tune=1e30, head=1e30))
+    state = started(base, config)
+    with pytest.raises(NumericalError, match="--score-lr"):
+        run(state, data, config)
+
+
+def test_penalty_gradient_is_alpha_over_count(base: nn.Module, data: SearchData) -> None:
+    state = started(base, replace(SHORT, pressure=Penalty(alpha=2.0)))
+    (2.0 * state.masks.soft_density()).backward()
+    for score in state.masks.scores():
+        assert torch.allclose(score.grad, torch.full_like(score, 2.0 / state.masks.count))
+
+
+def test_scale_of_the_loss_does_not_matter(base: nn.Module, data: SearchData) -> None:
+    class Scaled(Objective):
+        def __call__(self, outputs: Tensor, batch: Batch) -> Tensor:
+            return 64.0 * super().__call__(outputs, batch)
+
+    config = replace(SHORT, tune="none", epochs=1)
+    states = [started(base, config) for _ in range(2)]
+    for state, objective in zip(states, (Objective(), Scaled()), strict=True):
+        list(search(state, data, config, objective, seed=0))
+    one, other = (torch.cat([m.bits.flatten() for m in s.masks.values()]) for s in states)
+    assert (one == other).float().mean() > 0.99

@@ -1,0 +1,187 @@
+"""Saliency, optimizer, schedules and the choice among points."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional as F
+
+from seam.core.config import Budget, Penalty, Pick
+from seam.core.problem import Problem
+from seam.errors import ConfigError
+from seam.masking.parametrization import attach
+from seam.search.frontier import Bars, Point, frontier, pick
+from seam.search.objective import Objective
+from seam.search.optimizer import NormalizedSGD
+from seam.search.presets import PRESETS, preset
+from seam.search.saliency import saliency, start_from
+from seam.search.samples import Batch
+from seam.search.schedule import budget_at, rate_at
+
+
+def test_saliency_is_weight_times_gradient_squared() -> None:
+    torch.manual_seed(0)
+    layer = nn.Linear(5, 3)
+    inputs, targets = torch.randn(8, 5), torch.tensor([0, 1, 2, 0, 1, 2, 0, 1])
+    F.cross_entropy(layer(inputs), targets).backward()
+    expected = (layer.weight * layer.weight.grad).square().detach()
+    masks = attach(layer)
+    found = saliency(masks, [lambda: F.cross_entropy(layer(inputs), targets)])
+    assert torch.allclose(found["weight"], expected, rtol=1e-4, atol=1e-12)
+
+
+def test_start_has_unit_root_mean_square_at_any_scale() -> None:
+    masks = attach(nn.Linear(50, 30))
+    importance = {name: torch.rand_like(mask.score) * 1e-12 for name, mask in masks.items()}
+    start_from(masks, importance)
+    scores = torch.cat([score.flatten() for score in masks.scores()])
+    assert float(scores.square().mean().sqrt()) == pytest.approx(1, rel=1e-4)
+
+
+@pytest.mark.parametrize("scale", [1e-8, 1.0, 1e8])
+@pytest.mark.parametrize("count", [10, 10_000])
+def test_normalized_step_does_not_depend_on_scale_or_count(scale: float, count: int) -> None:
+    score = nn.Parameter(torch.zeros(count))
+    optimizer = NormalizedSGD([score], lr=0.1, momentum=0.0)
+    score.grad = scale * torch.randn(count, generator=torch.Generator().manual_seed(0))
+    optimizer.step()
+    assert float(score.detach().square().mean().sqrt()) == pytest.approx(0.1, rel=1e-3)
+
+
+@given(
+    final=st.floats(0.001, 0.9),
+    levels=st.integers(1, 20),
+    fall=st.floats(0.05, 1.0),
+    one=st.floats(0, 1),
+    other=st.floats(0, 1),
+)
+def test_budget_never_rises(
+    final: float, levels: int, fall: float, one: float, other: float
+) -> None:
+    budget = Budget(final_density=final, levels=levels, fall=fall)
+    early, late = sorted((one, other))
+    assert 1.0 >= budget_at(budget, early) >= budget_at(budget, late) - 1e-9
+    assert budget_at(budget, 1.0) == pytest.approx(final)
+    assert 0 <= rate_at(budget, one) <= 1
+
+
+def test_rates_are_constant_under_a_penalty() -> None:
+    assert {rate_at(Penalty(), progress) for progress in (0.0, 0.3, 1.0)} == {1.0}
+
+
+points = st.lists(
+    st.builds(
+        Point,
+        epoch=st.integers(0, 50),
+        density=st.sampled_from([0.1, 0.2, 0.3, 0.5, 1.0]),
+        validation_accuracy=st.sampled_from([0.5, 0.8, 0.9, 0.95]),
+        macs=st.floats(0, 1),
+        loss=st.just(0.0),
+    ),
+    min_size=1,
+)
+
+
+@given(points)
+def test_frontier_is_what_nothing_dominates(found: list[Point]) -> None:
+    kept = frontier(found)
+    for point in found:
+        assert any(
+            k.density <= point.density and k.validation_accuracy >= point.validation_accuracy
+            for k in kept
+        )
+    for a in kept:
+        for b in kept:
+            if a is not b:
+                assert not (
+                    a.density <= b.density and a.validation_accuracy >= b.validation_accuracy
+                )
+
+
+WALK = [
+    Point(0, 1.0, 0.96, 1.0, 0.0),
+    Point(2, 0.5, 0.958, 0.6, 0.0),
+    Point(4, 0.2, 0.93, 0.3, 0.0),
+]
+BARS = Bars(full=0.95, restricted=0.96)
+
+
+@pytest.mark.parametrize(
+    ("rule", "epoch"),
+    [
+        (Pick(rule="tolerance", value=0.005), 2),
+        (Pick(rule="tolerance", value=0.0), 0),
+        (Pick(rule="tolerance", value=0.5), 4),
+        (Pick(rule="keep", value=0.5), 2),
+        (Pick(rule="keep", value=0.3), 4),
+        (Pick(rule="keep_macs", value=0.6), 2),
+        (Pick(rule="epoch", value=4), 4),
+        (Pick(rule="paper", value=0), 2),
+    ],
+)
+def test_pick(rule: Pick, epoch: int) -> None:
+    assert pick(WALK, rule, BARS).epoch == epoch
+
+
+def test_paper_rule_without_a_good_point_weighs_accuracy_against_density() -> None:
+    assert pick(WALK, Pick(rule="paper", value=0), Bars(0.99, 0.99)).epoch == 4
+
+
+def test_tolerance_without_a_good_point_takes_the_most_accurate() -> None:
+    assert pick(WALK, Pick(), Bars(0.99, 0.99)).epoch == 0
+
+
+@pytest.mark.parametrize("rule", ["keep", "keep_macs"])
+def test_budget_that_cannot_be_met_names_the_smallest(rule: str) -> None:
+    with pytest.raises(ConfigError, match=r"the smallest keeps \d"):
+        pick(WALK, Pick(rule=rule, value=0.01), BARS)
+
+
+def test_unknown_epoch_names_those_there_are() -> None:
+    with pytest.raises(ConfigError, match="give 0, 2, 4"):
+        pick(WALK, Pick(rule="epoch", value=3), BARS)
+
+
+def test_distilled_objective_is_the_weighted_sum_up_to_a_constant() -> None:
+    torch.manual_seed(0)
+    outputs = torch.randn(6, 3, requires_grad=True)
+    targets = torch.tensor([0, 1, 2, 0, 1, 2])
+    soft = torch.randn(10, 3).softmax(1)
+    batch = Batch(torch.zeros(6, 1), targets, torch.arange(6))
+    (found,) = torch.autograd.grad(Objective(0.3, soft)(outputs, batch), outputs)
+    log_soft = soft[:6].log()
+    kl = F.kl_div(outputs.log_softmax(1), log_soft, log_target=True, reduction="batchmean")
+    whole = 0.7 * F.cross_entropy(outputs, targets) + 0.3 * kl
+    (expected,) = torch.autograd.grad(whole, outputs)
+    assert torch.allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("problem", "alpha", "rate"),
+    [
+        (Problem.one_vs_rest("a"), 1.0, 0.05),
+        (Problem.subset(["a", "b"]), 2.0, 0.1),
+    ],
+)
+def test_paper_preset_is_as_published(problem: Problem, alpha: float, rate: float) -> None:
+    config = preset("paper", problem)
+    assert config.pressure == Penalty(alpha=alpha)
+    assert (config.rates.score, config.rates.head) == (rate, 0.1)
+    assert (config.epochs, config.batch_size, config.head_epochs) == (300, 64, 5)
+    assert (config.start, config.head, config.tune) == ("ones", "append", "none")
+
+
+def test_unknown_preset_suggests() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'paper'"):
+        preset("papper", Problem.one_vs_rest("a"))
+    assert set(PRESETS) == {"default", "paper"}
+
+
+def test_levels_split_the_walk_in_equal_ratios() -> None:
+    budget = Budget(final_density=0.1, levels=4)
+    ends = [budget_at(budget, k / 4) for k in range(1, 5)]
+    ratios = [b / a for a, b in zip(ends, ends[1:], strict=False)]
+    assert all(math.isclose(ratio, ratios[0]) for ratio in ratios)
