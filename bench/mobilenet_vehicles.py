@@ -45,10 +45,11 @@ class Log(Silent):
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--epochs", type=int, default=6)
-    parser.add_argument("--levels", type=int, default=3)
-    parser.add_argument("--final-density", type=float, default=0.3)
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--levels", type=int, default=2)
+    parser.add_argument("--final-density", type=float, default=0.35)
     parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--shots", type=int, default=250, help="samples a label")
     parser.add_argument("--run-folder", default=None)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -59,6 +60,7 @@ def main() -> None:
         levels=args.levels,
         final_density=args.final_density,
         batch_size=args.batch_size,
+        shots=args.shots,
         seed=args.seed,
     )
     start = time.monotonic()
@@ -78,6 +80,7 @@ def main() -> None:
         {
             "seed": args.seed,
             "threads": args.threads,
+            "shots": args.shots,
             "config": settings.search.to_dict(),
             "seconds": time.monotonic() - start,
             "peak_memory_bytes": peak,

@@ -187,7 +187,10 @@ def vehicles(found: Values | None) -> str:
 
 def step_cost(found: Values | None) -> str:
     """What a masked training step costs beside a plain one."""
-    heads = ["model", "plain step, ms", "masked step, ms", "time ratio (IQR)", "memory ratio", "n"]
+    heads = [
+        *("model", "preset", "batch", "plain step, ms", "masked step, ms"),
+        *("time ratio (IQR)", "memory ratio", "n"),
+    ]
 
     def quartiles(value: Any) -> str:
         if isinstance(value, list):
@@ -197,6 +200,8 @@ def step_cost(found: Values | None) -> str:
     rows = [
         [
             row["model"],
+            row.get("preset", ""),
+            f"{row['batch']} x {row['pixels']} px" if "batch" in row else "",
             f"{row['plain_ms']:.1f}",
             f"{row['masked_ms']:.1f}",
             f"{row['ratio']:.3f} ({quartiles(row['iqr'])})",

@@ -74,7 +74,7 @@ RESULTS: dict[str, Any] = {
         "rows": [
             {"model": "a", "plain_ms": 10, "masked_ms": 11, "ratio": 1.1, "iqr": 0.02, "n": 50},
             {"model": "b", "plain_ms": 10, "masked_ms": 12, "ratio": 1.2, "iqr": [1.1, 1.3]}
-            | {"memory_ratio": 1.25},
+            | {"preset": "paper", "batch": 64, "pixels": 32, "memory_ratio": 1.25},
         ],
     },
 }
@@ -110,7 +110,7 @@ def test_seeds_are_gathered_and_a_single_one_has_its_interval(root: Path) -> Non
     assert ship["re-engineered"] == "97.00 (94.00 to 96.00)"  # one seed: interval
     assert ship["density"] == "10.00"
     note = tables.render("reuse", root, root / "README.md").splitlines()[-1]
-    for words in ("n = 2,000", "default_vs_paper.json", "x86_64", "1 threads", "torch 2.15.0"):
+    for words in ("n = 2,000", "default_vs_paper.json", "x86_64", "threads: 1", "torch 2.15.0"):
         assert words in note
 
 
@@ -129,16 +129,18 @@ def test_the_large_model_and_the_step(root: Path) -> None:
     large = dict(rows("mobilenet-vehicles", root)[2:])
     assert large["restricted, test accuracy"] == "95.00 (94.00 to 96.00)"
     assert (large["weights kept"], large["peak memory, GB"]) == ("41.00", "2.50")
-    assert [row[3:] for row in rows("masked-step", root)[2:]] == [
-        ["1.100 (0.020)", "not measured", "50"],
-        ["1.200 (1.100 to 1.300)", "1.250", ""],
+    assert rows("masked-step", root)[2:] == [
+        ["a", "", "", "10.0", "11.0", "1.100 (0.020)", "not measured", "50"],
+        ["b", "paper", "64 x 32 px", "10.0", "12.0", "1.200 (1.100 to 1.300)", "1.250", ""],
     ]
 
 
 @pytest.mark.parametrize(
     "name",
-    ["reuse", "default-vs-paper", "dominance", "paper-reference", "mobilenet-vehicles"]
-    + ["masked-step"],
+    [
+        *("reuse", "default-vs-paper", "dominance"),
+        *("paper-reference", "mobilenet-vehicles", "masked-step"),
+    ],
 )
 def test_what_is_not_measured_says_so(name: str, tmp_path: Path) -> None:
     found = rows(name, tmp_path)
@@ -171,7 +173,8 @@ def test_tables_are_written_and_a_stale_one_is_found(
     assert tables.main(["--root", str(root)]) == 0
     text = document.read_text()
     assert "| airplane or not | 0 | 2 | 1 |" in text
-    assert text.startswith("# A\n") and text.endswith("\nend\n")
+    assert text.startswith("# A\n")
+    assert text.endswith("\nend\n")
     assert tables.main(["--root", str(root), "--check"]) == 0
     (root / tables.RESULTS / "default_vs_paper.json").unlink()
     assert tables.main(["--root", str(root), "--check"]) == 1

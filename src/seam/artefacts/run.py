@@ -69,7 +69,7 @@ class RunFolder:
             if (self.path / "environment.json").exists():
                 self._check_data(facts)
             else:
-                self.write_json("environment.json", {**environment(), **facts})
+                self.write_json("environment.json", {**facts, **environment()})
             yield
 
     @contextmanager

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from seam.cli.console import Output
-from seam.cli.options import Json, Quiet, Seed
+from seam.cli.options import Config, Device, Json, Quiet, Seed, device_of
 
 PROBLEMS = {"seven": ("7",), "three-five-eight": ("3", "5", "8")}
 EPOCHS = 24
@@ -17,8 +17,10 @@ EPOCHS = 24
 def run(
     out: Annotated[Path, typer.Option(help="Folder for the two run folders.")] = Path("runs/demo"),
     seed: Seed = 0,
+    device: Device = "cpu",
     json: Json = False,
     quiet: Quiet = False,
+    config: Config = None,
 ) -> None:
     """Re-engineer a real model on real handwritten digits: "is it a 7?" and "3, 5 or 8 only"."""
     from seam.cli.reengineer import show
@@ -29,7 +31,7 @@ def run(
 
     output = Output(False, quiet or json)
     spec = BaseSpec(name="zoo:digits")
-    base = spec.load()
+    base = spec.load(device_of(device))
     reports = {}
     for name, labels in PROBLEMS.items():
         problem = Problem.of(labels)

@@ -57,7 +57,7 @@ def _options(
 def main() -> None:
     """Run the command line; bad input ends with one line and exit code 2."""
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name="seam", standalone_mode=False)
     except SeamError as error:
         fail(str(error))
         code = 2

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from seam.core.problem import Problem
-from seam.errors import ConfigError, LabelError, nearest
+from seam.errors import ConfigError, LabelError, in_line, nearest
 
 
 def _read_config(ctx: typer.Context, path: Path | None) -> Path | None:
@@ -51,9 +51,9 @@ def _as_option(value: Any, *, repeated: bool) -> Any:
     """A YAML value as the command line would write it."""
     if isinstance(value, dict):
         return [f"{left}={right}" for left, right in value.items()]
-    if isinstance(value, list) and not repeated:
-        return ",".join(str(each) for each in value)
-    return value
+    if repeated and value is not None:
+        return value if isinstance(value, list) else [value]
+    return ",".join(map(str, value)) if isinstance(value, list) else value
 
 
 def read_yaml(path: Path, *, what: str) -> dict[str, Any]:
@@ -67,9 +67,13 @@ def read_yaml(path: Path, *, what: str) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{what} '{path}' cannot be read: {error}") from error
+        raise ConfigError(
+            f"{what} '{path}' cannot be read ({in_line(error)}); write YAML:  name: value"
+        ) from error
     if not isinstance(values, Mapping):
-        raise ConfigError(f"{what} '{path}' holds no mapping of names to values")
+        raise ConfigError(
+            f"{what} '{path}' holds no mapping of names to values; write  name: value"
+        )
     return dict(values)
 
 
@@ -138,10 +142,9 @@ def device_of(name: str) -> str:
             return "cuda"
         return "mps" if torch.backends.mps.is_available() else "cpu"
     try:
-        torch.zeros(1, device=name)
-    except (RuntimeError, AssertionError) as error:
-        reason = " ".join(str(error).split())[:100]
+        torch.zeros(1, device=name).item()
+    except Exception as error:  # each kind of device fails in its own way
         raise ConfigError(
-            f"device '{name}' is not to be had here ({reason}); give --device cpu"
+            f"device '{name}' is not to be had here ({in_line(error, 100)}); give --device cpu"
         ) from error
     return name

@@ -8,12 +8,13 @@ from typing import Annotated
 import typer
 
 from seam.cli.console import Output
-from seam.cli.options import Config, Json, Quiet
+from seam.cli.options import Config, Device, Json, Quiet, device_of
 
 
 def run(
     run: Annotated[Path, typer.Argument(help="Run folder.")],
     images: Annotated[list[Path], typer.Argument(help="Image files.")],
+    device: Device = "auto",
     json: Json = False,
     quiet: Quiet = False,
     config: Config = None,
@@ -23,7 +24,7 @@ def run(
     from seam.report.terminal import predictions_table
 
     output = Output(json, quiet)
-    found = load(run)(images)
+    found = load(run, device=device_of(device))(images)
     rows = [{"image": str(file), **row} for file, row in zip(images, found, strict=True)]
-    output.show(predictions_table(rows))
+    output.show(predictions_table(rows), f"next: seam inspect {run}/adapter")
     output.document(rows)

@@ -147,7 +147,7 @@ def _spec(options: dict[str, Any]) -> BaseSpec:
     )
 
 
-def _points(tolerance: float | None) -> float | None:
+def _points(tolerance: float | None) -> Any:
     """Percentage points as a share."""
     return None if tolerance is None else tolerance / 100
 
@@ -203,10 +203,8 @@ def _pick_again(output: Output, out: Path | None, options: dict[str, Any], devic
     from seam.jobs.again import pick_again
 
     name, value = rules[0], options[rules[0]]
-    rule = Pick(
-        rule=RULES[name],  # type: ignore[arg-type]
-        value=_points(value) if name == "tolerance" else value,
-    )
+    value = _points(value) if name == "tolerance" else value
+    rule = Pick(rule=RULES[name], value=value)  # type: ignore[arg-type]
     with output.progress() as observer:
         result = pick_again(out, rule, device=device_of(device), observer=observer)
     show(output, result)

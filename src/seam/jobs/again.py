@@ -61,8 +61,8 @@ def pick_again(
         )
     task = _task(settings, base, data, device, rule)
     observer.stage("measuring on test data")
+    walk = Walk(task, folder, observer)
     with folder.begun(settings, task.provenance()):
-        walk = Walk(task, folder, observer)
         walk.resume()
         return finish(task, walk, folder, start)
 

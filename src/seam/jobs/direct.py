@@ -68,8 +68,8 @@ def reengineer(
         folder.check(recorded)
     observer.stage("reading data")
     task = Task(base, problem, data, settings)
+    walk = Walk(task, folder, observer)
     with folder.begun(recorded, task.provenance()) if folder is not None else nullcontext():
-        walk = Walk(task, folder, observer)
         walk.run()
         observer.stage("measuring on test data")
         return finish(task, walk, folder, start)

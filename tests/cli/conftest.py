@@ -1,0 +1,86 @@
+"""The command line, called in this process; and small things to call it on."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from seam.cli.main import main
+from seam.data.digits import load_digits
+
+SEARCH = ["reengineer", "zoo:digits", "--data", "digits", "--labels", "3,5", "--epochs", "2"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command left on its two streams, and its exit code."""
+
+    code: int
+    out: str
+    err: str
+
+
+Call = Callable[..., Outcome]
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """Run one command in this process."""
+
+    def run(*arguments: object) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["seam", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return Outcome(ended.value.code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run; copy it before changing it."""
+    out = tmp_path_factory.mktemp("runs") / "finished"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["seam", *SEARCH, "--out", str(out), "--quiet"])
+        with pytest.raises(SystemExit, match="0"):
+            main()
+    return out
+
+
+@pytest.fixture
+def finished(finished_run: Path, tmp_path: Path) -> Path:
+    """A copy of the finished run."""
+    return shutil.copytree(finished_run, tmp_path / "finished")
+
+
+@pytest.fixture(scope="session")
+def digit_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An image folder of 3s and 5s, twelve each; copy it before changing it."""
+    folder = tmp_path_factory.mktemp("images")
+    for row in load_digits()["train"]:
+        name = str(row["label"])
+        place = folder / "train" / name
+        if name in "35" and len(list(place.glob("*"))) < 12:
+            place.mkdir(parents=True, exist_ok=True)
+            row["image"].save(place / f"{len(list(place.glob('*'))):02}.png")
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file of a folder, hidden ones too."""
+    return {
+        str(file.relative_to(folder)): file.read_bytes()
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+    }
+
+
+@pytest.fixture
+def files_of() -> Callable[[Path], dict[str, bytes]]:
+    return contents
