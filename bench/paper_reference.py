@@ -15,7 +15,7 @@ from common import RESULTS, arguments, resnet20, save
 
 from seam.core.problem import Problem
 from seam.data.prepare import DataConfig, prepare
-from seam.evaluate.accuracy import outputs_of, share_right
+from seam.evaluation.accuracy import outputs_of, share_right
 from seam.masking.head import attach_head
 from seam.search.loop import begin, search
 from seam.search.objective import Objective

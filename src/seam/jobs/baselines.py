@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from seam.core.problem import Problem
-from seam.evaluate.accuracy import share_right
+from seam.evaluation.accuracy import share_right
 from seam.masking.head import AppendHead, restrict
 from seam.search.frontier import Bars
 
@@ -97,17 +97,17 @@ def best_threshold(odds: Tensor, targets: Tensor) -> float:
     >>> best_threshold(torch.tensor([-2.0, -1.0, 1.0, 3.0]), torch.tensor([0, 0, 1, 1]))
     0.0
 
-    Midway between two samples; among equally good ones the middle one.
+    Midway between two samples that differ; among equally good ones the middle one.
     """
     ordered, places = odds.sort()
     positive = targets.cpu()[places.cpu()].long()
     zero = positive.new_zeros(1)
     below = torch.cat([zero, (1 - positive).cumsum(0)])  # negatives rightly below the cut
     above = positive.sum() - torch.cat([zero, positive.cumsum(0)])
-    right = below + above
+    edges = torch.cat([ordered[:1] - 1, ordered, ordered[-1:] + 1])
+    right = (below + above).masked_fill((edges[:-1] == edges[1:]).cpu(), -1)  # no cut in a tie
     best = (right == right.max()).nonzero().flatten()
     cut = int(best[len(best) // 2])
-    edges = torch.cat([ordered[:1] - 1, ordered, ordered[-1:] + 1])
     return float((edges[cut] + edges[cut + 1]) / 2)
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from seam.evaluate.accuracy import by_label, outputs_of, share_right
-from seam.evaluate.cost import LayerUses, executed_macs, layer_uses
+from seam.evaluation.accuracy import by_label, outputs_of, share_right
+from seam.evaluation.cost import LayerUses, executed_macs, layer_uses
 from seam.jobs.baselines import Baselines
 from seam.masking.head import Headed
 from seam.masking.parametrization import MaskSet

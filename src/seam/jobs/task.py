@@ -10,7 +10,7 @@ import torch
 from seam.artefacts.run import environment
 from seam.core.problem import Problem
 from seam.data.prepare import DataSource, prepare
-from seam.evaluate.accuracy import outputs_of
+from seam.evaluation.accuracy import outputs_of
 from seam.jobs.baselines import Baselines, fit_baselines
 from seam.jobs.measure import Costs
 from seam.jobs.plan import Plan

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from seam.artefacts.run import RunFolder
 from seam.errors import NumericalError
-from seam.evaluate.accuracy import outputs_of, share_right
+from seam.evaluation.accuracy import outputs_of, share_right
 from seam.jobs.observe import Observer
 from seam.jobs.task import Task
 from seam.masking.head import SliceHead

@@ -1,0 +1,292 @@
+"""Direct reuse from Python: report, result, base, seeds, and what the search cannot see."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+import seam
+from seam.core.preprocessing import Preprocessing
+from seam.evaluation.accuracy import outputs_of, share_right
+from seam.jobs import result as results
+from seam.jobs import walk as walks
+from seam.jobs.result import Result
+from seam.jobs.task import Task
+from seam.models.base import BaseModel
+from seam.search.samples import Batch
+
+PROMISED = {
+    *("problem", "preset", "accuracy", "density", "weights", "macs", "frontier", "seconds"),
+    *("seed", "split_hash", "adapter_bytes"),
+}
+ADDED = {
+    *("per_label", "against_restricted", "removal", "samples", "skipped", "base", "device"),
+    *("threads", "versions", "picked", "validation"),
+}
+FIGURE = ["high", "low", "n", "value"]
+PROBLEMS = {
+    "subset": seam.Problem.subset(["3", "5", "8"]),
+    "one-vs-rest": seam.Problem.one_vs_rest("7"),
+    "groups": seam.Problem.groups({"round": ["0", "6", "8"], "straight": ["1", "4"], "7": "7"}),
+}
+
+
+@pytest.fixture(scope="module")
+def base() -> BaseModel:
+    return seam.load_base("zoo:digits")
+
+
+def search(base: BaseModel, problem: seam.Problem, **settings: Any) -> Result:
+    out = settings.pop("out", None)
+    settings = {"epochs": 2, "preset_name": "default", **settings}
+    return seam.reengineer(
+        base, problem, "digits", out=out, settings=seam.plan(problem, **settings)
+    )
+
+
+@pytest.mark.parametrize("kind", PROBLEMS)
+@pytest.mark.parametrize("preset", ["default", "paper"])
+def test_report(kind: str, preset: str, base: BaseModel, tmp_path: Path) -> None:
+    result = search(base, PROBLEMS[kind], preset_name=preset, out=tmp_path / "run")
+    report = result.report
+    assert set(report) == PROMISED | ADDED
+    assert report["problem"] == PROBLEMS[kind].to_dict()
+    assert report["problem"]["kind"] == kind
+    assert report["preset"] == preset
+    assert list(report["accuracy"]) == ["full", "restricted", "head_only", "reengineered"]
+    for figure in (*report["accuracy"].values(), report["against_restricted"]["difference"]):
+        assert sorted(figure) == FIGURE
+        assert figure["low"] <= figure["value"] <= figure["high"]
+        assert figure["n"] == report["samples"]["test"] == len(result.data.test)
+    assert sorted(report["weights"]) == ["base", "kept"]
+    assert sorted(report["macs"]) == ["base", "executed", "theoretical"]
+    assert report["macs"]["theoretical"] <= report["macs"]["executed"]
+    assert sorted(report["seconds"]) == ["search", "total"]
+    for point in report["frontier"]:
+        assert {"density", "validation_accuracy", "epoch"} <= set(point)
+    sizes = [file.stat().st_size for file in (tmp_path / "run" / "adapter").iterdir()]
+    assert report["adapter_bytes"] == sum(sizes) < 50_000
+    assert sum(row["n"] for row in report["per_label"]) == report["samples"]["test"]
+    assert report["density"] == result.adapter.density
+
+
+@pytest.mark.parametrize(
+    ("head", "tune", "kind"),
+    [
+        ("slice", "none", "subset"),
+        ("slice", "norm", "one-vs-rest"),
+        ("slice", "all", "groups"),
+        ("append", "none", "one-vs-rest"),
+        ("append", "norm", "groups"),
+        ("append", "all", "subset"),
+        ("replace", "none", "groups"),
+        ("replace", "norm", "subset"),
+        ("replace", "all", "one-vs-rest"),
+    ],
+)
+def test_result_is_plain_and_the_base_is_untouched(head: str, tune: str, kind: str) -> None:
+    base = seam.load_base("zoo:digits")
+    base.module.train()
+    base.module.bn2.eval()
+    base.module.conv1.weight.requires_grad_(False)
+    before = copy.deepcopy(base.module.state_dict())
+    flags = [parameter.requires_grad for parameter in base.module.parameters()]
+    modes = [each.training for each in base.module.modules()]
+
+    result = search(base, PROBLEMS[kind], head=head, tune=tune, final_density=0.3, keep=0.5)
+
+    assert [parameter.requires_grad for parameter in base.module.parameters()] == flags
+    assert [each.training for each in base.module.modules()] == modes
+    assert not any(map(parametrize.is_parametrized, base.module.modules()))
+    for name, value in base.module.state_dict().items():
+        assert torch.equal(value, before[name])
+        assert value.data_ptr() not in {p.data_ptr() for p in result.model.parameters()}
+
+    assert isinstance(result.model, nn.Module)
+    assert not any(map(parametrize.is_parametrized, result.model.modules()))
+    assert not any(each.training for each in result.model.modules())
+    parameters = dict(result.model.backbone.named_parameters())
+    assert result.adapter.density < 0.5
+    for name, mask in result.adapter.masks.items():
+        assert parameters[name][~mask].eq(0).all()
+    kept = sum(int(value.count_nonzero()) for value in result.model.parameters())
+    assert kept <= result.report["weights"]["kept"]
+
+
+@pytest.mark.parametrize("preset", ["default", "paper"])
+def test_recorded_figures_are_the_adapters(preset: str, base: BaseModel, tmp_path: Path) -> None:
+    result = search(base, PROBLEMS["subset"], preset_name=preset, epochs=3, out=tmp_path)
+    model = seam.apply_adapter(seam.load_adapter(tmp_path / "adapter"), base)
+    validation = result.data.search.validation
+    found = share_right(outputs_of(model, validation).argmax(1), validation.targets)
+    assert found.value == result.report["validation"]["reengineered"]
+    epoch = result.report["picked"]["epoch"]
+    point = next(point for point in result.frontier if point.epoch == epoch)
+    assert found.value == point.validation_accuracy
+    assert point.density == result.adapter.density
+    right = outputs_of(model, result.data.test).argmax(1) == result.data.test.targets
+    assert int(right.sum()) / len(right) == result.report["accuracy"]["reengineered"]["value"]
+    again = seam.evaluate(tmp_path, base=base)
+    assert {name: again[name] for name in again if name != "seconds"} == {
+        name: result.report[name] for name in again if name != "seconds"
+    }
+
+
+class Untouchable:
+    """Test samples that nobody may look at."""
+
+    def __len__(self) -> int:
+        raise AssertionError("the search asked how many test samples there are")
+
+    @property
+    def targets(self) -> Tensor:
+        raise AssertionError("the search looked at the test labels")
+
+    def shuffled(self, batch_size: int, *, seed: int) -> Iterator[Batch]:
+        raise AssertionError("the search looked at test images")
+
+    def ordered(self, batch_size: int) -> Iterator[Batch]:
+        raise AssertionError("the search looked at test images")
+
+
+@pytest.mark.parametrize("preset", ["default", "paper"])
+def test_test_data_is_out_of_reach(
+    preset: str, base: BaseModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem = PROBLEMS["one-vs-rest"]
+    settings = seam.plan(problem, preset_name=preset, epochs=2, distill=0.5)
+    task = Task(base, problem, "digits", settings)
+    assert set(vars(task.data.search)) == {"train", "validation"}
+    monkeypatch.setattr(task, "data", replace(task.data, test=Untouchable()))
+    walk = walks.Walk(task, None, walks_observer())
+    walk.run()
+    assert results.pick(walk.frontier, settings.pick, task.bars).density <= 1
+    with pytest.raises(AssertionError, match="the search"):
+        results.finish(task, walk, None, 0.0)
+
+
+def walks_observer() -> Any:
+    from seam.jobs.observe import Silent
+
+    return Silent()
+
+
+def bytes_of(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in sorted((folder / "adapter").iterdir())}
+
+
+def test_seeds(base: BaseModel, tmp_path: Path) -> None:
+    runs = [
+        search(base, PROBLEMS["one-vs-rest"], seed=seed, out=tmp_path / str(number))
+        for number, seed in enumerate((3, 3, 4))
+    ]
+    assert bytes_of(tmp_path / "0") == bytes_of(tmp_path / "1")
+    assert runs[0].report["split_hash"] == runs[1].report["split_hash"]
+    assert runs[0].history == runs[1].history
+    assert runs[0].report["split_hash"] != runs[2].report["split_hash"]
+    assert runs[0].report["base"] == runs[2].report["base"]
+
+
+def test_the_global_random_state_is_left_alone(base: BaseModel) -> None:
+    torch.manual_seed(5)
+    before = torch.random.get_rng_state()
+    search(base, PROBLEMS["subset"])
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def forbid(*_: object, **__: object) -> Any:
+    raise AssertionError("a search was started")
+
+
+def test_pick_again_needs_no_search(
+    base: BaseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem = PROBLEMS["subset"]
+    first = search(base, problem, epochs=6, final_density=0.02, levels=3, out=tmp_path)
+    assert len(first.frontier) > 1
+    monkeypatch.setattr(walks, "search", forbid)
+    for point in first.frontier:
+        rule = seam.Pick(rule="epoch", value=point.epoch)
+        again = seam.pick_again(tmp_path, rule, base=base)
+        assert again.report["picked"] == {
+            "rule": "epoch",
+            "value": point.epoch,
+            "epoch": point.epoch,
+        }
+        assert again.report["density"] == point.density
+        assert again.report["validation"]["reengineered"] == point.validation_accuracy
+        assert again.report["frontier"] == first.report["frontier"]
+        assert seam.load_adapter(tmp_path / "adapter").density == point.density
+    smallest = first.frontier[-1]
+    keep = seam.pick_again(tmp_path, seam.Pick(rule="keep", value=smallest.density), base=base)
+    assert keep.report["density"] == smallest.density
+    macs = seam.pick_again(tmp_path, seam.Pick(rule="keep_macs", value=smallest.macs), base=base)
+    assert macs.report["density"] == smallest.density
+    with pytest.raises(seam.SeamError, match="the smallest keeps"):
+        seam.pick_again(tmp_path, seam.Pick(rule="keep", value=0.001), base=base)
+
+
+def test_another_pick_of_the_same_call_needs_no_search(
+    base: BaseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem = PROBLEMS["subset"]
+    first = search(base, problem, out=tmp_path, tolerance=0.5)
+    monkeypatch.setattr(walks, "saliency", forbid, raising=False)
+    second = search(base, problem, out=tmp_path, epoch=first.frontier[-1].epoch)
+    assert second.report["picked"]["epoch"] == first.frontier[-1].epoch
+    assert second.history == first.history
+
+
+def test_pick_again_refuses_another_base(base: BaseModel, tmp_path: Path) -> None:
+    search(base, PROBLEMS["subset"], out=tmp_path)
+    other = copy.deepcopy(base.module)
+    other.fc.bias.data += 1
+    changed = BaseModel(other, base.labels, base.preprocessing, base.source)
+    with pytest.raises(seam.SeamError, match="give the weights it was made from"):
+        seam.pick_again(tmp_path, seam.Pick(), base=changed)
+
+
+def test_own_module_and_own_data(tmp_path: Path) -> None:
+    """Neither has a name: the run folder cannot load them, and says so."""
+    from seam.data.digits import load_digits
+
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10))
+    base = BaseModel(module, tuple("0123456789"), Preprocessing(size=8, mean=(0.3,), std=(0.4,)))
+    problem, data = PROBLEMS["subset"], load_digits()
+    settings = seam.plan(problem, epochs=2, augment="none")
+    result = seam.reengineer(base, problem, data, out=tmp_path, settings=settings)
+    assert module.training
+    with pytest.raises(seam.SeamError, match="pass it from Python as base="):
+        seam.evaluate(tmp_path)
+    with pytest.raises(seam.SeamError, match="own data, which its folder cannot load"):
+        seam.evaluate(tmp_path, base=base)
+    again = seam.evaluate(tmp_path, base=base, data=data)
+    assert again["accuracy"] == result.report["accuracy"]
+    predictor = seam.load(tmp_path, base=base)
+    picture = load_digits()["test"][0]["image"]
+    found = predictor([picture, picture])
+    assert found[0] == found[1]
+    assert set(found[0]["probabilities"]) == {"3", "5", "8"}
+    assert sum(found[0]["probabilities"].values()) == pytest.approx(1)
+
+
+def test_predictions_equal_the_measured_ones(base: BaseModel, tmp_path: Path) -> None:
+    from seam.data.digits import load_digits
+
+    result = search(base, PROBLEMS["groups"], out=tmp_path)
+    pictures = load_digits()["test"]
+    members = {"0": 0, "6": 0, "8": 0, "1": 1, "4": 1, "7": 2}
+    chosen = [row["image"] for row in pictures if str(row["label"]) in members][:30]
+    found = seam.load(tmp_path, base=base)(chosen)
+    outputs = result.adapter.problem.outputs
+    expected = [outputs[i] for i in result.predictions["reengineered"][:30]]
+    assert [row["label"] for row in found] == expected
