@@ -16,6 +16,8 @@ CACHE = pytest.StashKey[str]()
 def pytest_configure(config: pytest.Config) -> None:
     """Set before any test module is imported: both libraries read these when they are imported."""
     config.stash[CACHE] = tempfile.mkdtemp(prefix="seam-tests-")
+    # Two busy PyTorch processes on few cores slow each other manyfold; the models here are small.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ["HF_DATASETS_CACHE"] = config.stash[CACHE]
 

@@ -8,7 +8,11 @@ from __future__ import annotations
 
 
 class SeamError(Exception):
-    """Base of all errors that a user can mend."""
+    """Base of all errors that a user can mend.
+
+    >>> issubclass(LabelError, SeamError) and issubclass(LabelError, ValueError)
+    True
+    """
 
 
 class ConfigError(SeamError, ValueError):

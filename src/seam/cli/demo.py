@@ -44,7 +44,6 @@ def run(
                 settings=plan(
                     problem, epochs=EPOCHS, batch_size=32, augment="crop", validation=0.2, seed=seed
                 ),
-                provenance={"model": spec.to_dict()},
                 observer=observer,
             )
         show(output, result)

@@ -177,7 +177,6 @@ def _search(
                 data,
                 out=out,
                 settings=settings,
-                provenance={"model": spec.to_dict()},
                 observer=observer,
             )
     if dry_run:

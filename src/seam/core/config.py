@@ -138,6 +138,9 @@ class SearchConfig:
 class Pick:
     """How one point of the frontier is chosen.
 
+    >>> Pick(rule="keep", value=0.1)
+    Pick(rule='keep', value=0.1)
+
     ``tolerance``: the smallest point whose validation accuracy is no worse than *restricted* minus
     ``value`` (a share: 0.005 is half a point). ``keep`` and ``keep_macs``: the most accurate point
     whose density or share of non-zero MACs is at most ``value``. ``paper``: the published rule.

@@ -104,7 +104,7 @@ def base_of(settings: Mapping[str, Any], device: str = "cpu") -> BaseModel:
     Raises:
         RunFolderError: they name none (the base was an own module).
     """
-    if "model" not in settings:
+    if settings.get("model") is None:
         raise RunFolderError(
             "the run was made from an own module, which its folder cannot load; "
             "pass it from Python as base="

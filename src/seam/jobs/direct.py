@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 from seam.artefacts.run import RunFolder
 from seam.core.problem import Problem
@@ -26,7 +24,6 @@ def reengineer(
     *,
     out: str | Path | None = None,
     settings: Plan | None = None,
-    provenance: Mapping[str, Any] | None = None,
     observer: Observer | None = None,
 ) -> Result:
     """Search the weights of ``base`` that ``problem`` needs, remove the rest, and measure.
@@ -46,8 +43,6 @@ def reengineer(
         data: what `seam.data.load.load_splits` takes.
         out: run folder; without it nothing is written and an interrupted search is lost.
         settings: from `plan`; by default the ``default`` preset.
-        provenance: further settings to record in ``config.yaml``; ``model`` tells how to load the
-            base again (`BaseSpec.to_dict`).
         observer: told how the job gets on.
 
     Raises:
@@ -59,8 +54,8 @@ def reengineer(
     recorded = {
         "base": {"source": base.source, "fingerprint": base.fingerprint},
         "problem": problem.to_dict(),
-        "data_source": str(data) if isinstance(data, (str, Path)) else None,
-        **(provenance or {}),
+        "model": base.recipe,
+        "data_source": _named(data),
         **settings.to_dict(),
     }
     folder = RunFolder(Path(out)) if out is not None else None
@@ -73,3 +68,11 @@ def reengineer(
         walk.run()
         observer.stage("measuring on test data")
         return finish(task, walk, folder, start)
+
+
+def _named(data: DataSource) -> str | None:
+    """Data as a run folder records it: a folder by its absolute path; None for an own set."""
+    if not isinstance(data, (str, Path)):
+        return None
+    folder = Path(data).expanduser()
+    return str(folder.resolve()) if folder.is_dir() else str(data)

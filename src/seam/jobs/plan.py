@@ -17,6 +17,9 @@ from seam.search.presets import default_pick, preset
 class Plan:
     """Everything that decides a job, beside the base model, the problem and the data.
 
+    >>> plan(Problem.one_vs_rest("cat"), seed=3).search.preset
+    'default'
+
     Build it with `plan`. ``exclude`` names layers that are not masked.
     """
 

@@ -6,12 +6,13 @@ import copy
 import hashlib
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from seam.core.preprocessing import Preprocessing
-from seam.errors import LabelError, ModelError
+from seam.errors import LabelError, ModelError, in_line
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,15 @@ class BaseModel:
         labels: the N labels, in the order of the logits.
         preprocessing: what the module expects of an image.
         source: where it came from, as in ``zoo:digits``; recorded with results.
+        recipe: how `BaseSpec` loads it again (plain values), recorded in run folders; None for an
+            own module, which has to be passed again.
     """
 
     module: nn.Module
     labels: tuple[str, ...]
     preprocessing: Preprocessing
     source: str = "own"
+    recipe: dict[str, Any] | None = None
 
     def example(self) -> Tensor:
         """A batch of one blank image, on the module's device."""
@@ -64,7 +68,7 @@ class BaseModel:
         except Exception as error:  # modules of others raise what they like
             raise ModelError(
                 f"the base model cannot take {side}x{side} images "
-                f"({' '.join(str(error).split())[:120]}); choose another --input-size"
+                f"({in_line(error, 120)}); choose another --input-size"
             ) from error
         if not isinstance(logits, Tensor) or logits.ndim != 2:
             raise ModelError(

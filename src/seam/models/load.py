@@ -44,12 +44,12 @@ class BaseSpec:
     preprocessing: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """The specification as plain values."""
+        """The specification as plain values; files by their absolute path."""
         return {
             "name": self.name,
-            "weights": self.weights,
+            "weights": _absolute(self.weights),
             "model_args": dict(self.model_args),
-            "labels_file": self.labels_file,
+            "labels_file": _absolute(self.labels_file),
             "preprocessing": dict(self.preprocessing),
         }
 
@@ -77,6 +77,7 @@ class BaseSpec:
             self._labels(metadata) or own_labels or _unknown_labels(self.name),
             self._preprocessing(preprocessing),
             self.name,
+            self.to_dict(),
         )
         base.check()
         return base
@@ -248,3 +249,7 @@ def parse_model_args(pairs: list[str]) -> dict[str, Any]:
                 f"model argument '{pair}' has a value that is no YAML; put it in quotes"
             ) from error
     return values
+
+
+def _absolute(path: str | None) -> str | None:
+    return None if path is None else str(Path(path).resolve())
