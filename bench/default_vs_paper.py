@@ -88,6 +88,8 @@ def merge(args) -> None:
         row = {key: found[key] for key in ("preset", "label", "seed")}
         row |= {name: report["accuracy"][name] for name in report["accuracy"]}
         row |= {
+            "epochs": found["config"]["epochs"],
+            "split_hash": report["split_hash"],
             "against_restricted": report["against_restricted"]["difference"],
             "density": report["density"],
             "weights_kept": report["weights"]["kept"] / report["weights"]["base"],

@@ -2,7 +2,10 @@
 
 >>> import seam
 >>> base = seam.load_base("zoo:digits")
->>> result = seam.reengineer(base, seam.Problem.one_vs_rest("7"), "digits", out="runs/seven")
+>>> problem = seam.Problem.one_vs_rest("7")
+>>> result = seam.reengineer(base, problem, "digits", settings=seam.plan(problem, epochs=2))
+>>> result.report["density"] <= 1
+True
 """
 
 from __future__ import annotations

@@ -79,8 +79,6 @@ def bare(name: str, expected: str, *arguments: object) -> None:
 
 # ------------------------------------------------------------------------------------- problem
 
-CAT = ["reengineer", "zoo:cifar_resnet20", "--data", "digits", "--labels", "3,5"]
-
 simple("unknown label", r"label '33' .* base model's 10 labels; did you mean '3'", labels="33,5")
 simple("label twice", r"label '3' is named twice; name every label once", labels="3,3")
 simple("no label", r"no labels were named; give one", labels=",")
@@ -154,14 +152,14 @@ def _(place: Place) -> list[object]:
     return on(place, place.tmp / "none")
 
 
-@row("single-class data", r"class folders|absent from the data")
+@row("single-class data", r"an image folder needs two or more class folders")
 def _(place: Place) -> list[object]:
     folder = place.folder()
     shutil.rmtree(folder / "train" / "5")
     return on(place, folder)
 
 
-@row("single-class data against the rest", r"no sample of 'not 3'|class folders|add")
+@row("single-class data against the rest", r"an image folder needs two or more class folders")
 def _(place: Place) -> list[object]:
     folder = place.folder()
     shutil.rmtree(folder / "train" / "5")
@@ -175,7 +173,7 @@ def _(place: Place) -> list[object]:
     return on(place, folder)
 
 
-@row("only corrupt images", r"image|none of the")
+@row("only corrupt images", r"none of the \d+ images can be read; check the data folder")
 def _(place: Place) -> list[object]:
     folder = place.folder()
     for file in folder.rglob("*.png"):
@@ -351,7 +349,7 @@ simple("not of this preset", r"'alpha' does not fit preset 'default'", "--alpha"
 simple("text for a number", r"Invalid value for '--epochs'.*; see seam reeng", "--epochs", "many")
 simple(
     "two pick rules",
-    r"--keep and --keep_macs|--keep and --keep-macs",
+    r"'keep' and 'keep_macs' both choose the point; give one of them",
     "--keep",
     0.5,
     "--keep-macs",
@@ -569,7 +567,10 @@ def _(place: Place) -> list[object]:
     return ["predict", place.run(), place.tmp / "none.png"]
 
 
-@row("predict a corrupt image", r"image '.*bad\.png' cannot be read \(no image format")
+@row(
+    "predict a corrupt image",
+    r"image '.*bad\.png' cannot be read \(no image format .*; give another file$",
+)
 def _(place: Place) -> list[object]:
     return ["predict", place.run(), place.write("bad.png", "no image")]
 
@@ -600,12 +601,7 @@ def test_one_line_that_names_the_mend(
     place = Place(tmp_path, digit_images, finished_run, monkeypatch)
     arguments = build(place)
     before = files_of(tmp_path)
-    quiet = (
-        []
-        if arguments[0] not in ("reengineer", "evaluate", "predict", "inspect")
-        else ["--json", "--quiet"]
-    )
-    outcome = call(*arguments, *quiet)
+    outcome = call(*arguments, *(["--json", "--quiet"] if arguments[0] != "reenginer" else []))
     monkeypatch.undo()
     assert outcome.code == 2, outcome
     assert outcome.out == ""
@@ -628,9 +624,8 @@ def test_corrupt_images_are_skipped_and_counted_on_demand(
     assert outcome.code == 0, outcome.err
     report = json.loads(outcome.out)
     assert [Path(name).name for name in report["skipped"]] == ["04.png"]
-    assert report["samples"] == {"train": 18, "validation": 2, "test": 3, "skipped": 1} or (
-        report["samples"]["skipped"] == 1
-    )
+    assert sum(report["samples"].values()) == 24
+    assert report["samples"]["skipped"] == 1
 
 
 def test_without_quiet_the_line_comes_last(call: Callable[..., object], tmp_path: Path) -> None:

@@ -74,8 +74,9 @@ def test_paired_difference() -> None:
     assert (found["gained"], found["lost"]) == (2, 1)
     assert found["difference"]["value"] == 0.25
     assert found["difference"]["n"] == 4
-    half = 1.96 * (3 / 4 - 1 / 16) ** 0.5 / 2
-    assert found["difference"]["low"] == pytest.approx(0.25 - half, abs=1e-3)
+    half = 1.96 * (4 / 6 - 1 / 36) ** 0.5 / 6**0.5
+    assert found["difference"]["low"] == pytest.approx(1 / 6 - half, abs=1e-3)
+    assert found["difference"]["high"] == pytest.approx(1 / 6 + half, abs=1e-3)
 
 
 def test_by_label_counts_each_output() -> None:

@@ -66,8 +66,8 @@ def test_report(kind: str, preset: str, base: BaseModel, tmp_path: Path) -> None
         assert sorted(figure) == FIGURE
         assert figure["low"] <= figure["value"] <= figure["high"]
         assert figure["n"] == report["samples"]["test"] == len(result.data.test)
-    assert sorted(report["weights"]) == ["base", "kept"]
-    assert sorted(report["macs"]) == ["base", "executed", "theoretical"]
+    assert set(report["weights"]) >= {"base", "kept"}
+    assert set(report["macs"]) >= {"base", "executed", "theoretical"}
     assert report["macs"]["theoretical"] <= report["macs"]["executed"]
     assert sorted(report["seconds"]) == ["search", "total"]
     for point in report["frontier"]:

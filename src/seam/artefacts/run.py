@@ -114,7 +114,8 @@ class RunFolder:
             found = yaml.safe_load(self._config.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise RunFolderError(
-                f"'{self.path}' is no run folder: it holds no config.yaml"
+                f"'{self.path}' is no run folder: it holds no config.yaml; "
+                "give the folder that --out named"
             ) from error
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise RunFolderError(

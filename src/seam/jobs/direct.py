@@ -30,8 +30,10 @@ def reengineer(
 
     >>> import seam
     >>> base = seam.load_base("zoo:digits")
-    >>> result = seam.reengineer(base, seam.Problem.one_vs_rest("7"), "digits", out="runs/seven")
+    >>> problem = seam.Problem.one_vs_rest("7")
+    >>> result = seam.reengineer(base, problem, "digits", settings=seam.plan(problem, epochs=2))
     >>> result.report["accuracy"]["reengineered"]["n"]
+    122
 
     The base module itself is not changed. With ``out``, the same call continues an interrupted
     search and ends with the same bytes; with another pick it chooses again without a search.

@@ -89,7 +89,7 @@ def plan(problem: Problem, *, preset_name: str = "default", **changes: Any) -> P
             if not hasattr(inner, key):
                 raise ConfigError(
                     f"'{name}' does not fit preset '{preset_name}', which presses on density by "
-                    f"{'a penalty' if isinstance(inner, Penalty) else 'a budget'}"
+                    f"{'a penalty' if isinstance(inner, Penalty) else 'a budget'}; leave it out"
                 )
             search = replace(search, **{part: replace(inner, **{key: value})})
         elif name in SearchConfig.__dataclass_fields__:
@@ -105,7 +105,7 @@ def plan(problem: Problem, *, preset_name: str = "default", **changes: Any) -> P
             raise ConfigError(f"setting '{name}' is unknown{nearest(name, known)}")
     if len(rules) > 1:
         raise ConfigError(
-            f"--{rules[0].rule} and --{rules[1].rule} both choose the point; give one of them"
+            f"'{rules[0].rule}' and '{rules[1].rule}' both choose the point; give one of them"
         )
     chosen = rules[0] if rules else default_pick(preset_name)
     _check_reach(search, chosen)

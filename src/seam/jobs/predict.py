@@ -15,7 +15,7 @@ from seam.artefacts.adapter import apply_adapter, load_adapter
 from seam.artefacts.atomic import existing
 from seam.artefacts.run import RunFolder
 from seam.core.preprocessing import Preprocessing
-from seam.data.images import ImageSamples, decode, stored_size, to_square
+from seam.data.images import CorruptImageError, ImageSamples, decode, stored_size, to_square
 from seam.errors import DataError, RunFolderError
 from seam.jobs.again import base_of
 from seam.models.base import BaseModel
@@ -65,7 +65,10 @@ class Predictor:
                 raise DataError(
                     f"image '{path}' cannot be read ({error.strerror}); check the path"
                 ) from error
-            image = decode(data, str(path), self.preprocessing.channels)
+            try:
+                image = decode(data, str(path), self.preprocessing.channels)
+            except CorruptImageError as error:
+                raise DataError(f"{str(error).rpartition(';')[0]}; give another file") from error
         side = stored_size(self.preprocessing)
         size = image.width if image.width == image.height and image.width <= side else side
         pixels = to_square(

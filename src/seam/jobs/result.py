@@ -28,7 +28,8 @@ class Result:
 
     >>> import seam
     >>> problem = seam.Problem.one_vs_rest("7")
-    >>> result = seam.reengineer(seam.load_base("zoo:digits"), problem, "digits")
+    >>> settings = seam.plan(problem, epochs=2)
+    >>> result = seam.reengineer(seam.load_base("zoo:digits"), problem, "digits", settings=settings)
     >>> result.report["accuracy"]["reengineered"]["n"] == len(result.data.test)
     True
 

@@ -68,7 +68,8 @@ class BaseModel:
         except Exception as error:  # modules of others raise what they like
             raise ModelError(
                 f"the base model cannot take {side}x{side} images "
-                f"({in_line(error, 120)}); choose another --input-size"
+                f"({in_line(error, 120)}); choose another --input-size, "
+                "or as many values of --mean and --std as it has channels"
             ) from error
         if not isinstance(logits, Tensor) or logits.ndim != 2:
             raise ModelError(

@@ -75,7 +75,7 @@ def disagreements(
     file: Path,
 ) -> None:
     """A sheet of images (n, H, W) or (n, H, W, 3) with the true label and two predictions each."""
-    columns = max(1, min(6, len(images)))
+    columns = max(4, min(6, len(images)))  # four are wide enough for the title
     rows = max(1, -(-len(images) // columns))
     figure = _figure(1.6 * columns + 0.4, 2.1 * rows + 0.6)
     figure.suptitle(title, fontsize=10, color=INK)
