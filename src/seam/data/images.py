@@ -22,6 +22,7 @@ from seam.search.samples import Batch
 
 Augment = Literal["none", "crop", "crop+flip"]
 CACHE_BYTES = 2 * 1024**3
+ORDERED_PIXELS = 2**20  # of one batch without gradients: bounds memory, 256 at 64 pixels a side
 
 
 class CorruptImageError(DataError):
@@ -150,8 +151,9 @@ class ImageSamples:
             yield self._finish(images, numbers)
 
     def ordered(self, batch_size: int) -> Iterator[Batch]:
-        """All samples once, as they are, in order."""
-        for numbers, raw in self._raw(torch.arange(len(self)), batch_size):
+        """All samples once, as they are, in order; batches are smaller where images are large."""
+        bounded = max(1, min(batch_size, ORDERED_PIXELS // self.preprocessing.size**2))
+        for numbers, raw in self._raw(torch.arange(len(self)), bounded):
             yield self._finish(self._resize(raw), numbers)
 
     def raw(self, numbers: Tensor) -> Tensor:

@@ -34,7 +34,7 @@ class Samples(Protocol):
         ...
 
     def ordered(self, batch_size: int) -> Iterator[Batch]:
-        """All samples once, as they are, in order."""
+        """All samples once, as they are, in order; batches may be smaller than asked."""
         ...
 
 
