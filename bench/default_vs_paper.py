@@ -18,6 +18,7 @@ from seam.jobs.direct import reengineer
 from seam.jobs.observe import Silent
 from seam.jobs.plan import plan
 from seam.search.frontier import Point
+from seam.search.loop import SALIENCY_BATCHES
 
 
 class Log(Silent):
@@ -59,8 +60,12 @@ def run(args) -> None:
 
 
 def dominated(paper: list[dict], default: list[dict]) -> list[dict]:
-    """Each point of `paper`, and the best `default` point no denser and in no more steps."""
+    """Each point of `paper`, and the best `default` point no denser and in no more steps.
+
+    The batches of the saliency pass count as steps of `default`.
+    """
     last = max(row["steps"] for row in paper)
+    default = [{**row, "steps": row["steps"] + SALIENCY_BATCHES} for row in default]
     rows = []
     for row in paper:
         rivals = [p for p in default if p["density"] <= row["density"] and p["steps"] <= last]

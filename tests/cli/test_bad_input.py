@@ -601,7 +601,7 @@ def test_one_line_that_names_the_mend(
     place = Place(tmp_path, digit_images, finished_run, monkeypatch)
     arguments = build(place)
     before = files_of(tmp_path)
-    outcome = call(*arguments, *(["--json", "--quiet"] if arguments[0] != "reenginer" else []))
+    outcome = call(*arguments, *(["--json", "--quiet"] if arguments[:1] != ("reenginer",) else []))
     monkeypatch.undo()
     assert outcome.code == 2, outcome
     assert outcome.out == ""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from seam.core.config import Budget, Penalty, Rates, SearchConfig
 from seam.core.problem import Problem
-from seam.errors import NumericalError
+from seam.errors import ConfigError, NumericalError
 from seam.masking.head import attach_head
 from seam.search.loop import SearchState, begin, search
 from seam.search.objective import Objective
@@ -198,10 +198,30 @@ def test_nan_loss_stops_with_the_mend(base: nn.Module, data: SearchData) -> None
 
 
 def test_penalty_gradient_is_alpha_over_count(base: nn.Module, data: SearchData) -> None:
-    state = started(base, replace(SHORT, pressure=Penalty(alpha=2.0)))
+    state = started(base, replace(SHORT, start="ones", pressure=Penalty(alpha=2.0)))
     (2.0 * state.masks.soft_density()).backward()
     for score in state.masks.scores():
         assert torch.allclose(score.grad, torch.full_like(score, 2.0 / state.masks.count))
+
+
+def test_saved_moments_go_back_beside_their_parameters(base: nn.Module, data: SearchData) -> None:
+    """Read from disk, they are on the CPU and contiguous; the search may run elsewhere."""
+    module = copy.deepcopy(base).to(memory_format=torch.channels_last)
+    state = started(module, SHORT)
+    next(search(state, data, SHORT, Objective(), seed=0))
+    saved = {name: value.cpu().contiguous() for name, value in state.tensors().items()}
+    again = started(module, SHORT)
+    again.load(saved, 1)
+    for optimizer in again.optimizers:
+        for parameter, moments in optimizer.state.items():
+            for moment in moments.values():
+                assert moment.device == parameter.device
+                assert moment.shape != parameter.shape or moment.stride() == parameter.stride()
+
+
+def test_a_penalty_refuses_a_saliency_start() -> None:
+    with pytest.raises(ConfigError, match="give start 'ones', or a budget"):
+        replace(SHORT, pressure=Penalty())
 
 
 def test_scale_of_the_loss_does_not_matter(base: nn.Module, data: SearchData) -> None:

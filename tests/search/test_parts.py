@@ -1,7 +1,7 @@
 """Saliency, optimizer, schedules and the choice among points."""
 
 import math
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import pytest
 import torch
@@ -89,17 +89,18 @@ points = st.lists(
 @given(points)
 def test_frontier_is_what_nothing_dominates(found: list[Point]) -> None:
     kept = frontier(found)
-    for point in found:
-        assert any(
-            k.density <= point.density and k.validation_accuracy >= point.validation_accuracy
-            for k in kept
+
+    def no_worse(one: Point, other: Point) -> bool:
+        return (
+            one.density <= other.density
+            and one.macs <= other.macs
+            and one.validation_accuracy >= other.validation_accuracy
         )
-    for a in kept:
-        for b in kept:
-            if a is not b:
-                assert not (
-                    a.density <= b.density and a.validation_accuracy >= b.validation_accuracy
-                )
+
+    assert all(any(no_worse(k, point) for k in kept) for point in found)
+    for a, b in combinations(kept, 2):
+        same = a.epoch == b.epoch  # hypothesis may repeat an epoch; a search does not
+        assert same or not (no_worse(a, b) or no_worse(b, a))
 
 
 WALK = [
@@ -173,6 +174,28 @@ def test_paper_preset_is_as_published(problem: Problem, alpha: float, rate: floa
     assert (config.rates.score, config.rates.head) == (rate, 0.1)
     assert (config.epochs, config.batch_size, config.head_epochs) == (300, 64, 5)
     assert (config.start, config.head, config.tune) == ("ones", "append", "none")
+
+
+@pytest.mark.parametrize(
+    ("problem", "base", "expected"),
+    [
+        (Problem.one_vs_rest("a"), ("zoo:cifar_vgg16", 10), (0.01, 1.0)),
+        (Problem.one_vs_rest("a"), ("zoo:cifar_resnet20", 100), (0.12, 1.5)),
+        (Problem.subset(["a", "b"]), ("timm:resnet50", 1000), (0.05, 2.0)),
+        (Problem.subset(["a", "b"]), ("timm:vit_tiny", 1000), (0.10, 2.0)),
+    ],
+)
+def test_paper_rates_are_those_of_the_base(
+    problem: Problem, base: tuple[str, int], expected: tuple[float, float]
+) -> None:
+    config = preset("paper", problem, base=base)
+    assert isinstance(config.pressure, Penalty)
+    assert (config.rates.score, config.pressure.alpha) == expected
+
+
+def test_fewer_macs_keep_a_point_on_the_frontier() -> None:
+    walk = [Point(1, 0.30, 0.90, 0.25, 0.0), Point(2, 0.28, 0.91, 0.27, 0.0)]
+    assert pick(frontier(walk), Pick(rule="keep_macs", value=0.25), BARS).epoch == 1
 
 
 def test_unknown_preset_suggests() -> None:

@@ -11,7 +11,7 @@ from seam.cli.console import Output
 from seam.cli.options import Config, Device, Json, Quiet, Seed, device_of
 
 PROBLEMS = {"seven": ("7",), "three-five-eight": ("3", "5", "8")}
-EPOCHS = 24
+EPOCHS = 20
 
 
 def run(

@@ -119,12 +119,22 @@ def _plan(problem: Problem, options: dict[str, Any]) -> Plan:
     return plan(
         problem,
         preset_name=options["preset"],
+        base=_base_facts(options),
         exclude=tuple(options["exclude"] or ()),
         tolerance=_points(options["tolerance"]),
         epoch=options["pick"],
         rename=pairs(options["rename"], "rename"),
         **{name: options[name] for name in same},
     )
+
+
+def _base_facts(options: dict[str, Any]) -> tuple[str, int]:
+    """The base model's name and number of labels, as far as the options tell."""
+    from seam.models.load import parse_model_args
+
+    usual = 10 if options["model"].startswith("zoo:") else 1000
+    count = parse_model_args(options["model_args"] or []).get("num_classes", usual)
+    return options["model"], count if isinstance(count, int) else usual
 
 
 def _spec(options: dict[str, Any]) -> BaseSpec:
@@ -162,13 +172,16 @@ def _search(
     device: str,
     dry_run: bool,
 ) -> None:
-    from seam.jobs.direct import reengineer
+    from seam.artefacts.run import RunFolder
+    from seam.jobs.direct import recorded, reengineer
     from seam.jobs.task import Task
 
     with output.progress() as observer:
         observer.stage("loading the base model")
         base = spec.load(device)
         if dry_run:
+            if out is not None:
+                RunFolder(out).check(recorded(base, problem, data, settings))
             facts = Task(base, problem, data, settings).facts()
         else:
             result = reengineer(

@@ -109,6 +109,10 @@ class SearchConfig:
             isinstance(self.pressure, Penalty | Budget),
             f"pressure is {self.pressure}; give a Penalty or a Budget",
         )
+        _require(
+            self.start != "saliency" or isinstance(self.pressure, Budget),
+            "a penalty presses on scores that start at one; give start 'ones', or a budget",
+        )
         _one_of("granularity", self.granularity, get_args(Granularity))
         _one_of("start", self.start, get_args(Start))
         _one_of("head", self.head, get_args(Head))

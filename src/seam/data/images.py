@@ -152,7 +152,9 @@ class ImageSamples:
 
     def ordered(self, batch_size: int) -> Iterator[Batch]:
         """All samples once, as they are, in order; batches are smaller where images are large."""
-        bounded = max(1, min(batch_size, ORDERED_PIXELS // self.preprocessing.size**2))
+        bounded = batch_size
+        if self.device.type == "cpu":
+            bounded = max(1, min(batch_size, ORDERED_PIXELS // self.preprocessing.size**2))
         for numbers, raw in self._raw(torch.arange(len(self)), bounded):
             yield self._finish(self._resize(raw), numbers)
 

@@ -34,7 +34,8 @@ class DataConfig:
         validation: share of the training split that choices are made by; data with a validation
             split of its own keeps that.
         shots: at most so many samples of each label, training and validation together.
-        negatives: one-vs-rest: ``balanced`` draws as many others as there are positives.
+        negatives: one-vs-rest: ``balanced`` trains on as many others as there are positives,
+            ``all`` on all of them, weighted to count as much. Validation and test are balanced.
         augment: of training images: ``none``, ``crop`` or ``crop+flip``.
         skip_bad: leave out images that cannot be read, and count them.
         rename: data label to base label, for names that differ.
@@ -175,8 +176,10 @@ def choose(
     }
     _divide(numbers, {name: images.labels for name, images in splits.items()}, config, rng)
     splits = {part: splits.get(part, splits["train"]) for part in PARTS}
-    if strict and config.negatives == "balanced":
-        for part in PARTS:
+    if strict:
+        # Choices and figures are balanced in any case: among a thousand labels, a model that always
+        # answers "not" would be right 999 times.
+        for part in PARTS[config.negatives == "all" :]:
             part_labels = splits[part].labels[numbers[part]]
             numbers[part] = numbers[part][balance(part_labels, members[1][0], rng)]
     parts = {part: splits[part].select(numbers[part]) for part in PARTS}
@@ -191,7 +194,8 @@ def _divide(
 ) -> None:
     """Take the parts that the data does not have out of its train split; few shots of each label.
 
-    The test part comes first, so it depends on neither ``shots`` nor ``validation``.
+    The test part comes first, so it depends on neither ``shots`` nor ``validation``; which of
+    its negatives a one-vs-rest problem draws does, for they come from the same generator.
     """
 
     def hold_out(part: str, share: float) -> None:

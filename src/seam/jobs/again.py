@@ -93,6 +93,10 @@ def evaluate(
     settings, report = folder.settings(), folder.read_json("report.json")
     adapter = load_adapter(folder.adapter)
     task = _task(settings, base, data, device)
+    if data is None and task.data.split_hash != report["split_hash"]:
+        raise RunFolderError(
+            f"the data of run '{run}' has changed since; restore it, or name other data with --data"
+        )
     model = apply_adapter(adapter, task.base)
     measured, _ = measure(task, adapter, model, task.begin()[1])
     return {**report, **measured}

@@ -87,8 +87,21 @@ def fit_baselines(
     if problem.kind == "one-vs-rest":
         outputs = restrict(validation[0], members)
         threshold = best_threshold(outputs[:, 1] - outputs[:, 0], validation[1])
-    head = _fit_head(len(members), train, validation, seed)
+    weights = class_weights(problem, train[1])
+    head = _fit_head(len(members), train, validation, weights, seed)
     return Baselines(problem, members, threshold, head)
+
+
+def class_weights(problem: Problem, targets: Tensor) -> Tensor | None:
+    """How much a sample of each output counts, so that label and rest count the same; else None.
+
+    >>> class_weights(Problem.one_vs_rest("cat"), torch.tensor([0, 0, 0, 1])).tolist()
+    [0.6666666865348816, 2.0]
+    """
+    counts = targets.bincount(minlength=len(problem.outputs))
+    if problem.kind != "one-vs-rest" or len(counts.unique()) == 1:
+        return None
+    return len(targets) / (len(counts) * counts.clamp_min(1))
 
 
 def best_threshold(odds: Tensor, targets: Tensor) -> float:
@@ -112,7 +125,11 @@ def best_threshold(odds: Tensor, targets: Tensor) -> float:
 
 
 def _fit_head(
-    outputs: int, train: tuple[Tensor, Tensor], validation: tuple[Tensor, Tensor], seed: int
+    outputs: int,
+    train: tuple[Tensor, Tensor],
+    validation: tuple[Tensor, Tensor],
+    weights: Tensor | None,
+    seed: int,
 ) -> AppendHead:
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
@@ -123,7 +140,7 @@ def _fit_head(
     for _ in range(HEAD_EPOCHS):
         for numbers in torch.randperm(len(train[0]), generator=generator).split(HEAD_BATCH):
             optimizer.zero_grad()
-            loss = F.cross_entropy(head(train[0][numbers]), train[1][numbers])
+            loss = F.cross_entropy(head(train[0][numbers]), train[1][numbers], weights)
             loss.backward()
             optimizer.step()
         with torch.no_grad():

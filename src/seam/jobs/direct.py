@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 from seam.artefacts.run import RunFolder
 from seam.core.problem import Problem
@@ -53,23 +54,28 @@ def reengineer(
     start = time.monotonic()
     settings = settings or plan(problem)
     observer = observer or Silent()
-    recorded = {
+    wanted = recorded(base, problem, data, settings)
+    folder = RunFolder(Path(out)) if out is not None else None
+    if folder is not None:
+        folder.check(wanted)
+    observer.stage("reading data")
+    task = Task(base, problem, data, settings)
+    walk = Walk(task, folder, observer)
+    with folder.begun(wanted, task.provenance()) if folder is not None else nullcontext():
+        walk.run()
+        observer.stage("measuring on test data")
+        return finish(task, walk, folder, start)
+
+
+def recorded(base: BaseModel, problem: Problem, data: DataSource, settings: Plan) -> dict[str, Any]:
+    """What ``config.yaml`` holds: all that decides a run but which point is picked."""
+    return {
         "base": {"source": base.source, "fingerprint": base.fingerprint},
         "problem": problem.to_dict(),
         "model": base.recipe,
         "data_source": _named(data),
         **settings.to_dict(),
     }
-    folder = RunFolder(Path(out)) if out is not None else None
-    if folder is not None:
-        folder.check(recorded)
-    observer.stage("reading data")
-    task = Task(base, problem, data, settings)
-    walk = Walk(task, folder, observer)
-    with folder.begun(recorded, task.provenance()) if folder is not None else nullcontext():
-        walk.run()
-        observer.stage("measuring on test data")
-        return finish(task, walk, folder, start)
 
 
 def _named(data: DataSource) -> str | None:

@@ -61,25 +61,32 @@ _NESTED = {
 }
 
 
-def plan(problem: Problem, *, preset_name: str = "default", **changes: Any) -> Plan:
+def plan(
+    problem: Problem,
+    *,
+    preset_name: str = "default",
+    base: tuple[str, int] = ("", 0),
+    **changes: Any,
+) -> Plan:
     """The settings of a preset for ``problem``, with ``changes``.
 
     >>> plan(Problem.one_vs_rest("cat"), epochs=5, keep=0.1, seed=3).pick
     Pick(rule='keep', value=0.1)
 
     Args:
-        problem: decides, with the preset, the published learning rates.
+        problem: decides, with the preset and the base, the published learning rates.
         preset_name: ``default`` or ``paper``.
+        base: the base model's name, as ``zoo:cifar_vgg16``, and its number of labels.
         changes: any field of `Plan`, `SearchConfig`, `DataConfig`; ``score_lr``, ``head_lr``,
             ``tune_lr``, ``alpha``, ``final_density``, ``levels``; and at most one of
             ``tolerance``, ``keep``, ``keep_macs``, ``epoch`` to choose the point. None changes
-            nothing.
+            nothing. A ``keep`` below the preset's final density lets the walk go on to it.
 
     Raises:
         ConfigError: a name is unknown, or a value out of range.
     """
     given = {name: value for name, value in changes.items() if value is not None}
-    search = preset(preset_name, problem)
+    search = preset(preset_name, problem, base=base)
     data, rest = DataConfig(), {}
     rules: list[Pick] = []
     for name, value in given.items():
@@ -108,8 +115,19 @@ def plan(problem: Problem, *, preset_name: str = "default", **changes: Any) -> P
             f"'{rules[0].rule}' and '{rules[1].rule}' both choose the point; give one of them"
         )
     chosen = rules[0] if rules else default_pick(preset_name)
+    search = _far_enough(search, chosen, given)
     _check_reach(search, chosen)
     return Plan(search=search, data=data, pick=chosen, **rest)
+
+
+def _far_enough(search: SearchConfig, rule: Pick, given: Mapping[str, Any]) -> SearchConfig:
+    """Let a budget walk down to the density that is to be kept, unless its end was given."""
+    pressure = search.pressure
+    if rule.rule != "keep" or not isinstance(pressure, Budget) or "final_density" in given:
+        return search
+    return replace(
+        search, pressure=replace(pressure, final_density=min(rule.value, pressure.final_density))
+    )
 
 
 def _check_reach(search: SearchConfig, rule: Pick) -> None:

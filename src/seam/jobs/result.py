@@ -105,6 +105,8 @@ def adapter_of(task: Task, snapshot: Mapping[str, Tensor]) -> Adapter:
         head_kind=task.settings.search.head,
         problem=task.problem,
         preprocessing=task.base.preprocessing,
-        base=BaseReference.of(task.base, task.problem),
+        base=BaseReference.of(
+            task.base, task.problem, {"model_args": (task.base.recipe or {}).get("model_args", {})}
+        ),
         config=task.settings.search.to_dict(),
     )

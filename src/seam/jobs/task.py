@@ -11,7 +11,7 @@ from seam.artefacts.run import environment
 from seam.core.problem import Problem
 from seam.data.prepare import DataSource, prepare
 from seam.evaluation.accuracy import outputs_of
-from seam.jobs.baselines import Baselines, fit_baselines
+from seam.jobs.baselines import Baselines, class_weights, fit_baselines
 from seam.jobs.measure import Costs
 from seam.jobs.plan import Plan
 from seam.masking.head import SliceHead, attach_head
@@ -86,10 +86,14 @@ class Task:
     def objective(self) -> Objective:
         """The loss of the search; with distillation, the base's restricted answers in it."""
         distill = self.settings.search.distill
+        device = self.base.example().device
+        weights = class_weights(self.problem, self.data.search.train.targets)
+        if weights is not None:
+            weights = weights.to(device)
         if not distill:
-            return Objective()
+            return Objective(weights=weights)
         soft = self.baselines.restricted_outputs(self._train).softmax(1)
-        return Objective(distill, soft.to(self.base.example().device))
+        return Objective(distill, soft.to(device), weights)
 
     def begin(self) -> tuple[SearchState, Costs]:
         """A search on a copy of the base module, and the means to count its cost."""

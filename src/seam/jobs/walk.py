@@ -70,7 +70,7 @@ class Walk:
             macs=self.costs.macs_share(self.state.masks),
             loss=loss,
         )
-        snapshot = {name: value.clone() for name, value in self.state.snapshot().items()}
+        snapshot = {name: value.cpu().clone() for name, value in self.state.snapshot().items()}
         _check_finite({**self.state.tensors(), **snapshot}, point.epoch)
         self.points.append(point)
         if self.folder is None:

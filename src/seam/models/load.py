@@ -178,8 +178,14 @@ def _timm(name: str, model_args: Mapping[str, Any], pretrained: bool) -> Built:
         interpolation=_interpolation(str(config["interpolation"])),
     )
     subset = infer_imagenet_subset(module)
-    labels = ImageNetInfo(subset).label_descriptions() if subset else []
-    return module, preprocessing, tuple(labels)
+    info = ImageNetInfo(subset) if subset else None
+    labels = (
+        zip(info.label_descriptions(), info.label_names(), strict=True)  # type: ignore[no-untyped-call]
+        if info
+        else ()
+    )
+    # With its synset among its synonyms, a label is found in data sorted by synset too.
+    return module, preprocessing, tuple(f"{words}, {synset}" for words, synset in labels)
 
 
 def _torchvision(name: str, model_args: Mapping[str, Any], pretrained: bool) -> Built:

@@ -65,9 +65,10 @@ class SearchState:
         for full, value in tensors.items():
             if full.startswith(_MOMENT):
                 kind, name = full.removeprefix(_MOMENT).split("/", 1)
+                parameter = named[name]
                 for optimizer in self.optimizers:
-                    if any(named[name] is p for g in optimizer.param_groups for p in g["params"]):
-                        optimizer.state[named[name]][kind] = value.clone()
+                    if any(parameter is p for g in optimizer.param_groups for p in g["params"]):
+                        optimizer.state[parameter][kind] = _like(value, parameter)
         self.epoch, self.started = epoch, True
 
     def _parameters(self) -> dict[str, nn.Parameter]:
@@ -180,6 +181,13 @@ def _start(
         start_from(state.masks, saliency(state.masks, losses))
         state.masks.keep(1.0)
     state.started = True
+
+
+def _like(value: Tensor, parameter: Tensor) -> Tensor:
+    """A saved moment where the optimizer made it: beside its parameter, in the same layout."""
+    if value.shape == parameter.shape:
+        return torch.empty_like(parameter).copy_(value)
+    return value.clone() if value.dtype == torch.float32 else value.to(parameter)
 
 
 def _set_pressure(state: SearchState, pressure: Penalty | Budget, progress: float) -> None:

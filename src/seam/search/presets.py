@@ -9,8 +9,33 @@ from seam.errors import ConfigError, nearest
 PRESETS = ("default", "paper")
 
 
-def preset(name: str, problem: Problem) -> SearchConfig:
-    """The settings of preset ``name`` for a kind of problem.
+PUBLISHED = {
+    ("binary", "vgg16", 10): (0.01, 1.0),
+    ("binary", "vgg16", 100): (0.05, 1.5),
+    ("binary", "resnet20", 10): (0.05, 1.0),
+    ("binary", "resnet20", 100): (0.12, 1.5),
+    ("multi-class", "resnet20", 100): (0.10, 2.0),
+    ("multi-class", "resnet50", 1000): (0.05, 2.0),
+}
+"""The paper's score learning rate and alpha by problem, architecture and the base's labels."""
+NEAREST = {"binary": ("binary", "resnet20", 10), "multi-class": ("multi-class", "resnet20", 100)}
+
+
+def published(problem: Problem, base: tuple[str, int] = ("", 0)) -> tuple[float, float]:
+    """The paper's score learning rate and alpha; for a base it does not have, ResNet-20's.
+
+    >>> published(Problem.one_vs_rest("cat"), ("zoo:cifar_vgg16", 10))
+    (0.01, 1.0)
+    """
+    kind = "binary" if problem.kind == "one-vs-rest" else "multi-class"
+    for (its_kind, architecture, labels), values in PUBLISHED.items():
+        if its_kind == kind and architecture in base[0] and labels == base[1]:
+            return values
+    return PUBLISHED[NEAREST[kind]]
+
+
+def preset(name: str, problem: Problem, *, base: tuple[str, int] = ("", 0)) -> SearchConfig:
+    """The settings of preset ``name`` for a kind of problem and a base (its name, its labels).
 
     >>> preset("paper", Problem.one_vs_rest("cat")).pressure
     Penalty(alpha=1.0)
@@ -19,13 +44,13 @@ def preset(name: str, problem: Problem) -> SearchConfig:
         ConfigError: the name is unknown.
     """
     if name == "paper":
-        binary = problem.kind == "one-vs-rest"
+        score_rate, alpha = published(problem, base)
         return SearchConfig(
             preset="paper",
             epochs=300,
             start="ones",
-            pressure=Penalty(alpha=1.0 if binary else 2.0),
-            rates=Rates(score=0.05 if binary else 0.1, head=0.1),
+            pressure=Penalty(alpha=alpha),
+            rates=Rates(score=score_rate, head=0.1),
             head="append",
             head_epochs=5,
         )
