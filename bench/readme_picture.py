@@ -15,7 +15,7 @@ from typing import Any
 from tables import PICTURE, RESULTS, ROOT
 
 from seam.report.plots import BLUE, INK, ORANGE
-from seam.search.frontier import Point, frontier
+from seam.search.frontier import Point, staircase
 
 STYLES = {
     "paper": (ORANGE, "published search (paper)"),
@@ -34,7 +34,7 @@ def draw(runs: Sequence[Mapping[str, Any]], file: Path) -> None:
         mine = [run for run in runs if run["preset"] == preset]
         for run in mine:
             points = [Point(**{key: row[key] for key in fields}) for row in run["history"]]
-            best = frontier(points)
+            best = staircase(points)
             axes.scatter(*curve(points), s=7, color=colour, alpha=0.4, linewidths=0)
             axes.plot(*curve(best), marker="o", markersize=3.5, linewidth=1, color=colour)
         if mine:

@@ -85,7 +85,7 @@ def reuse(found: Values | None, presets: Sequence[str], file: str) -> str:
     """Accuracy and size of the picked points, one row a label and preset."""
     heads = [
         *("problem", "preset", "full", "restricted", "head only", "re-engineered"),
-        *("against restricted", "density", "weights kept", "non-zero MACs", "seeds"),
+        *("against restricted", "density", "weights kept", "non-zero MACs", "seeds", "epochs"),
     ]
     runs = [run for run in (found or {}).get("runs", []) if run["preset"] in presets]
     rows = []
@@ -99,6 +99,7 @@ def reuse(found: Values | None, presets: Sequence[str], file: str) -> str:
                 over_seeds([run["against_restricted"] for run in group]),
                 *(spread([run[k] for run in group]) for k in ("density", "weights_kept", "macs")),
                 listed([run["seed"] for run in group]),
+                listed([run["epochs"] for run in group if "epochs" in run]),
             ]
         )
     sizes = listed([run["reengineered"]["n"] for run in runs])
@@ -106,6 +107,36 @@ def reuse(found: Values | None, presets: Sequence[str], file: str) -> str:
         f"All in %, differences in points; n = {sizes} test images. In brackets: one seed, the "
         "95 % interval; several seeds, lowest to highest, before them the mean. "
         + provenance(found or {}, file)
+    )
+    return markdown(heads, rows, note)
+
+
+def sizes(found: Values | None) -> str:
+    """Test accuracy at sizes that were fixed beforehand, one row a label and size."""
+    heads = [
+        *("problem", "`--keep`", "full", "restricted", "re-engineered", "against restricted"),
+        *("weights kept", "seeds", "epochs"),
+    ]
+    runs = (found or {}).get("rows", [])
+    rows = []
+    for label, keep in sorted({(run["label"], -run["keep"]) for run in runs}):
+        group = [run for run in runs if (run["label"], -run["keep"]) == (label, keep)]
+        methods = ("full", "restricted", "reengineered", "against_restricted")
+        rows.append(
+            [
+                f"{label} or not",
+                percent(-keep, 0),
+                *(over_seeds([run[method] for run in group]) for method in methods),
+                spread([run["weights_kept"] for run in group]),
+                listed([run["seed"] for run in group]),
+                listed([run["epochs"] for run in group]),
+            ]
+        )
+    n = listed([run["reengineered"]["n"] for run in runs])
+    note = (
+        f"All in %, differences in points; n = {n} test images. In brackets: one seed, the 95 % "
+        "interval; several seeds, lowest to highest, before them the mean. "
+        + provenance(found or {}, "keep_sizes.json")
     )
     return markdown(heads, rows, note)
 
@@ -277,6 +308,7 @@ def render(name: str, root: Path, document: Path) -> str:
     tables: dict[str, Callable[[], str]] = {
         "reuse": lambda: reuse(read(merged), ["default"], merged),
         "default-vs-paper": lambda: reuse(read(merged), ["default", "paper"], merged),
+        "keep-sizes": lambda: sizes(read("keep_sizes.json")),
         "dominance": lambda: dominance(read(merged)),
         "paper-reference": lambda: reference(read("paper_reference.json")),
         "mobilenet-vehicles": lambda: vehicles(read("mobilenet_vehicles.json")),

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seam.artefacts.atomic import write_bytes
+from seam.search.frontier import Point, staircase
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,7 +25,7 @@ def frontier_plot(
     """Validation accuracy against density: all points, the frontier, the picked one, restricted."""
     figure = _figure(7.2, 4.4)
     axes = figure.subplots()
-    points = _staircase(report["frontier"])
+    points = staircase([Point(**row) for row in report["frontier"]])
     axes.scatter(
         [100 * row["density"] for row in history],
         [100 * row["validation_accuracy"] for row in history],
@@ -34,8 +35,8 @@ def frontier_plot(
         zorder=2,
     )
     axes.plot(
-        [100 * row["density"] for row in points],
-        [100 * row["validation_accuracy"] for row in points],
+        [100 * point.density for point in points],
+        [100 * point.validation_accuracy for point in points],
         marker="o",
         markersize=5,
         color=BLUE,
@@ -93,15 +94,6 @@ def disagreements(
     if not len(images):
         grid[0, 0].text(0.5, 0.5, "none", ha="center", va="center", color=GREY)
     _save(figure, file)
-
-
-def _staircase(points: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The points that no sparser one matches in accuracy: those that only save MACs fall out."""
-    kept: list[Mapping[str, Any]] = []
-    for row in sorted(points, key=lambda row: row["density"]):
-        if not kept or row["validation_accuracy"] > kept[-1]["validation_accuracy"]:
-            kept.append(row)
-    return kept
 
 
 def _figure(width: float, height: float) -> Figure:

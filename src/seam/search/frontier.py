@@ -40,8 +40,8 @@ class Bars:
 def frontier(points: Sequence[Point]) -> list[Point]:
     """The points that no other point beats, densest first.
 
-    One point beats another where it is no denser, needs no more MACs and is at least as accurate
-    (of equal points the earlier one stays).
+    One point beats another where it is no denser, needs no more MACs (in whole percents of the
+    base's) and is at least as accurate; of equal points the earlier one stays.
 
     >>> dense, sparse = Point(0, 1, 0.9, 1, 0), Point(2, 0.4, 0.85, 0.4, 0)
     >>> [point.epoch for point in frontier([dense, Point(1, 0.5, 0.8, 0.5, 0), sparse])]
@@ -49,13 +49,26 @@ def frontier(points: Sequence[Point]) -> list[Point]:
     """
 
     def beats(one: Point, other: Point) -> bool:
-        better = (other.density, other.macs, one.validation_accuracy)
-        worse = (one.density, one.macs, other.validation_accuracy)
+        better = (other.density, round(other.macs, 2), one.validation_accuracy)
+        worse = (one.density, round(one.macs, 2), other.validation_accuracy)
         no_worse = all(b >= w for b, w in zip(better, worse, strict=True))
         return no_worse and (better != worse or one.epoch < other.epoch)
 
     kept = [each for each in points if not any(beats(rival, each) for rival in points)]
     return sorted(kept, key=lambda p: (-p.density, p.epoch))
+
+
+def staircase(points: Sequence[Point]) -> list[Point]:
+    """The points that no sparser one matches in accuracy, sparsest first: the frontier to draw.
+
+    >>> [p.epoch for p in staircase([Point(0, 1, 0.9, 1, 0), Point(1, 0.5, 0.9, 0.5, 0)])]
+    [1]
+    """
+    kept: list[Point] = []
+    for point in sorted(points, key=lambda p: (p.density, -p.validation_accuracy)):
+        if not kept or point.validation_accuracy > kept[-1].validation_accuracy:
+            kept.append(point)
+    return kept
 
 
 def pick(points: Sequence[Point], rule: Pick, bars: Bars) -> Point:
