@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import torch
 from common import RESULTS, arguments, save
@@ -136,12 +136,18 @@ def timed(step: Callable[[], None]) -> float:
 def child(kind: str, name: str, threads: int) -> None:
     """Peak memory of a few steps, over the process before the model was built."""
     torch.set_num_threads(threads)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_bytes()
     times = MEMORY_BATCHES.get(name, 1)
     step = plain_step(name, times) if kind == "plain" else masked_step(name, kind, 100, times)
     for _ in range(5):
         step()
-    print(json.dumps(1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)))
+    print(json.dumps(peak_bytes() - before))
+
+
+def peak_bytes() -> int:
+    """Peak resident set of this process; getrusage would count what the parent had, too (Linux)."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return 1024 * int(status.split("VmHWM:")[1].split()[0])
 
 
 def main() -> None:
