@@ -23,12 +23,15 @@ def run(
     config: Config = None,
 ) -> None:
     """Re-engineer a real model on real handwritten digits: "is it a 7?" and "3, 5 or 8 only"."""
+    import torch
+
     from seam.cli.reengineer import show
     from seam.core.problem import Problem
     from seam.jobs.direct import reengineer
     from seam.jobs.plan import plan
     from seam.models.load import BaseSpec
 
+    torch.set_num_threads(1)  # on images of 8 x 8 pixels more threads take longer
     output = Output(False, quiet or json)
     spec = BaseSpec(name="zoo:digits")
     base = spec.load(device_of(device))
