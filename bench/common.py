@@ -11,11 +11,20 @@ from typing import Any
 import torch
 
 from seam.artefacts.run import environment
+from seam.jobs.observe import Silent
 from seam.models.base import BaseModel
 from seam.models.load import load_base
+from seam.search.frontier import Point
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
+
+
+class Log(Silent):
+    """Prints a line an epoch."""
+
+    def point(self, point: Point, epochs: int) -> None:
+        print(point, epochs, flush=True)
 
 
 def arguments(text: str | None) -> argparse.ArgumentParser:

@@ -11,21 +11,12 @@ import json
 import time
 
 import torch
-from common import RESULTS, arguments, resnet20, save
+from common import RESULTS, Log, arguments, resnet20, save
 
 from seam.core.problem import Problem
 from seam.jobs.direct import reengineer
-from seam.jobs.observe import Silent
 from seam.jobs.plan import plan
-from seam.search.frontier import Point
 from seam.search.loop import SALIENCY_BATCHES
-
-
-class Log(Silent):
-    """Prints a line an epoch."""
-
-    def point(self, point: Point, epochs: int) -> None:
-        print(point, epochs, flush=True)
 
 
 def run(args) -> None:

@@ -9,13 +9,11 @@ import resource
 import time
 
 import torch
-from common import RESULTS, arguments, mobilenet, save
+from common import RESULTS, Log, arguments, mobilenet, save
 
 from seam.core.problem import Problem
 from seam.jobs.direct import reengineer
-from seam.jobs.observe import Silent
 from seam.jobs.plan import plan
-from seam.search.frontier import Point
 
 VEHICLES = (
     "beach wagon",
@@ -31,11 +29,8 @@ VEHICLES = (
 )
 
 
-class Log(Silent):
-    """Prints a line an epoch."""
-
-    def point(self, point: Point, epochs: int) -> None:
-        print(point, epochs, round(time.monotonic()), flush=True)
+class StepLog(Log):
+    """Prints some steps, too: an epoch takes minutes."""
 
     def step(self, epoch: int, epochs: int, step: int, steps: int) -> None:
         if step % 20 == 0:
@@ -70,7 +65,7 @@ def main() -> None:
         str(args.shared / "data" / "imagenet40_64px"),
         out=args.run_folder,
         settings=settings,
-        observer=Log(),
+        observer=StepLog(),
     )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     report = result.report

@@ -81,6 +81,16 @@ def provenance(found: Values, file: str) -> str:
 # --------------------------------------------------------------------------------------- tables
 
 
+def accuracy_note(runs: Sequence[Values], found: Values | None, file: str) -> str:
+    """What stands below a table of test accuracies."""
+    n = listed([run["reengineered"]["n"] for run in runs])
+    return (
+        f"All in %, differences in points; n = {n} test images. In brackets: one seed, the "
+        "95 % interval; several seeds, lowest to highest, before them the mean. "
+        + provenance(found or {}, file)
+    )
+
+
 def reuse(found: Values | None, presets: Sequence[str], file: str) -> str:
     """Accuracy and size of the picked points, one row a label and preset."""
     heads = [
@@ -102,13 +112,7 @@ def reuse(found: Values | None, presets: Sequence[str], file: str) -> str:
                 listed([run["epochs"] for run in group if "epochs" in run]),
             ]
         )
-    sizes = listed([run["reengineered"]["n"] for run in runs])
-    note = (
-        f"All in %, differences in points; n = {sizes} test images. In brackets: one seed, the "
-        "95 % interval; several seeds, lowest to highest, before them the mean. "
-        + provenance(found or {}, file)
-    )
-    return markdown(heads, rows, note)
+    return markdown(heads, rows, accuracy_note(runs, found, file))
 
 
 def sizes(found: Values | None) -> str:
@@ -132,13 +136,7 @@ def sizes(found: Values | None) -> str:
                 listed([run["epochs"] for run in group]),
             ]
         )
-    n = listed([run["reengineered"]["n"] for run in runs])
-    note = (
-        f"All in %, differences in points; n = {n} test images. In brackets: one seed, the 95 % "
-        "interval; several seeds, lowest to highest, before them the mean. "
-        + provenance(found or {}, "keep_sizes.json")
-    )
-    return markdown(heads, rows, note)
+    return markdown(heads, rows, accuracy_note(runs, found, "keep_sizes.json"))
 
 
 def dominance(found: Values | None) -> str:

@@ -94,7 +94,8 @@ def run(
     if out is None and not dry_run:
         raise ConfigError("no run folder is given; add --out FOLDER")
     problem = problem_of(labels, groups)
-    settings, spec = _plan(problem, options), _spec(options)
+    spec = _spec(options)
+    settings = _plan(problem, options, spec)
     _search(output, spec, problem, data, out, settings, device_of(device), dry_run)
 
 
@@ -107,7 +108,7 @@ def _set(ctx: typer.Context) -> dict[str, Any]:
     }
 
 
-def _plan(problem: Problem, options: dict[str, Any]) -> Plan:
+def _plan(problem: Problem, options: dict[str, Any], spec: BaseSpec) -> Plan:
     """The settings that the options make."""
     from seam.jobs.plan import plan
 
@@ -119,7 +120,7 @@ def _plan(problem: Problem, options: dict[str, Any]) -> Plan:
     return plan(
         problem,
         preset_name=options["preset"],
-        base=_base_facts(options),
+        base=_base_facts(spec),
         exclude=tuple(options["exclude"] or ()),
         tolerance=_points(options["tolerance"]),
         epoch=options["pick"],
@@ -128,13 +129,11 @@ def _plan(problem: Problem, options: dict[str, Any]) -> Plan:
     )
 
 
-def _base_facts(options: dict[str, Any]) -> tuple[str, int]:
+def _base_facts(spec: BaseSpec) -> tuple[str, int]:
     """The base model's name and number of labels, as far as the options tell."""
-    from seam.models.load import parse_model_args
-
-    usual = 10 if options["model"].startswith("zoo:") else 1000
-    count = parse_model_args(options["model_args"] or []).get("num_classes", usual)
-    return options["model"], count if isinstance(count, int) else usual
+    usual = 10 if spec.name.startswith("zoo:") else 1000
+    count = spec.model_args.get("num_classes", usual)
+    return spec.name, count if isinstance(count, int) else usual
 
 
 def _spec(options: dict[str, Any]) -> BaseSpec:

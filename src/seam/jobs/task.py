@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -49,7 +50,7 @@ class Task:
             seed=settings.seed,
         )
 
-    @property
+    @cached_property
     def bars(self) -> Bars:
         """The baselines' accuracies on validation data."""
         return self.baselines.bars(self._validation, self.data.search.validation.targets)
