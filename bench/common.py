@@ -42,6 +42,12 @@ def resnet20(shared: Path) -> BaseModel:
     return load_base("zoo:cifar_resnet20", weights=weights)
 
 
+def vgg16(shared: Path) -> BaseModel:
+    """The CIFAR VGG-16 of ../shared."""
+    weights = shared / "models" / "vgg16_cifar10.safetensors"
+    return load_base("zoo:cifar_vgg16", weights=weights)
+
+
 def mobilenet(shared: Path) -> BaseModel:
     """The ImageNet MobileNetV2 of ../shared, with its own preprocessing (x / 127.5 - 1)."""
     return load_base(

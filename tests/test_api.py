@@ -29,6 +29,7 @@ PROMISED = [
     "apply_adapter",
     "attach",
     "evaluate",
+    "export",
     "load",
     "load_adapter",
     "load_base",

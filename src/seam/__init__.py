@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from seam.errors import SeamError
     from seam.jobs.again import evaluate, pick_again
     from seam.jobs.direct import reengineer
+    from seam.jobs.export import export
     from seam.jobs.plan import Plan, plan
     from seam.jobs.predict import Predictor, load
     from seam.jobs.result import Result
@@ -46,6 +47,7 @@ _HOMES = {
     "apply_adapter": "artefacts.adapter",
     "attach": "masking.parametrization",
     "evaluate": "jobs.again",
+    "export": "jobs.export",
     "load": "jobs.predict",
     "load_adapter": "artefacts.adapter",
     "load_base": "models.load",
@@ -71,6 +73,7 @@ __all__ = [
     "apply_adapter",
     "attach",
     "evaluate",
+    "export",
     "load",
     "load_adapter",
     "load_base",

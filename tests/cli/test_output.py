@@ -298,7 +298,7 @@ def test_progress_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(observer, console.Bars)
     assert "searching" in screen.getvalue()
     assert "25 %" in screen.getvalue()
-    assert "density 50.00 %" in screen.getvalue()
+    assert "density 50.00 %  MACs 40.0 %" in screen.getvalue()
 
 
 def test_progress_elsewhere_is_a_line_an_epoch(capsys: pytest.CaptureFixture[str]) -> None:
@@ -310,7 +310,7 @@ def test_progress_elsewhere_is_a_line_an_epoch(capsys: pytest.CaptureFixture[str
         observer.point(Point(1, 0.5, 0.9, 0.4, 1.0), 2)
     assert isinstance(observer, Lines)
     assert capsys.readouterr().err == (
-        "searching\nepoch 1/2  density 50.00 %  validation 90.00 %  loss 1.0000\n"
+        "searching\nepoch 1/2  density 50.00 %  MACs 40.0 %  validation 90.00 %  loss 1.0000\n"
     )
 
 

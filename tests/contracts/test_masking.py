@@ -10,34 +10,13 @@ from typing import Any
 
 import pytest
 import torch
+from architectures import Case, timm_model, zoo
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from seam.core.problem import Problem
 from seam.masking.head import Headed, SliceHead, attach_head, detach_head, restrict
 from seam.masking.parametrization import MaskSet, attach
-from seam.models.zoo import ZOO
-
-Case = tuple[nn.Module, Tensor]
-
-
-def zoo(name: str) -> Callable[[], Case]:
-    def build() -> Case:
-        entry = ZOO[name]
-        side = entry.preprocessing.size
-        return entry.build(), torch.randn(2, entry.preprocessing.channels, side, side)
-
-    return build
-
-
-def timm_model(name: str, side: int, **settings: Any) -> Callable[[], Case]:
-    def build() -> Case:
-        import timm
-
-        model = timm.create_model(name, pretrained=False, num_classes=10, **settings)
-        return model, torch.randn(1, 3, side, side)
-
-    return build
 
 
 class Attention(nn.Module):

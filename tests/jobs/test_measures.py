@@ -157,7 +157,7 @@ def test_costs_fall_by_what_the_masks_remove() -> None:
     assert less["macs"]["theoretical"] == found["macs"]["theoretical"] - 9 * 16
     assert less["macs"]["executed"] == found["macs"]["executed"]
     assert less["weights"]["kept"] == found["weights"]["kept"] - 9
-    assert costs.macs_share(masks) == found["macs"]["theoretical"] / found["macs"]["base"]
+    assert costs.macs_share(masks.bits()) == found["macs"]["theoretical"] / found["macs"]["base"]
 
 
 def test_settings_survive_the_run_folder(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ PROMISED = {
 }
 ADDED = {
     *("per_label", "against_restricted", "removal", "samples", "skipped", "base", "device"),
-    *("threads", "versions", "picked", "validation"),
+    *("threads", "versions", "picked", "validation", "model"),
 }
 FIGURE = ["high", "low", "n", "value"]
 PROBLEMS = {

@@ -38,7 +38,7 @@ def test_start_has_unit_root_mean_square_at_any_scale() -> None:
     masks = attach(nn.Linear(50, 30))
     importance = {name: torch.rand_like(mask.score) * 1e-12 for name, mask in masks.items()}
     start_from(masks, importance)
-    scores = torch.cat([score.flatten() for score in masks.scores()]).detach()
+    scores = torch.cat([score.flatten() for score in masks.scores().values()]).detach()
     assert float(scores.square().mean().sqrt()) == pytest.approx(1, rel=1e-4)
 
 

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from seam.artefacts.adapter_value import FLOATS, Adapter, BaseReference, one_line
 from seam.artefacts.atomic import existing, shown
+from seam.artefacts.checkpoint import spread
 from seam.core.masks import pack, unpack
 from seam.core.preprocessing import Preprocessing
 from seam.core.problem import Problem
@@ -210,9 +211,7 @@ def _spread(name: str, kept: Tensor, mask: Tensor) -> Tensor:
         raise ValueError(
             f"'delta/{name[:80]}' has shape {tuple(kept.shape)}, its mask keeps {int(mask.sum())}"
         )
-    full = torch.zeros(mask.shape, dtype=kept.dtype)
-    full[mask] = kept
-    return full
+    return spread(kept, mask)
 
 
 def _adapter(document: dict[str, Any], groups: dict[str, dict[str, Tensor]]) -> Adapter:

@@ -48,11 +48,14 @@ def from_file(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def packed(snapshot: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, list[int]]]:
-    """The tensors with masks as bits, and the masks' shapes."""
-    tensors = {
-        name: torch.from_numpy(pack(value.cpu().numpy())) if value.dtype == torch.bool else value
-        for name, value in snapshot.items()
-    }
+    """Masks as bits, tuned values where they are kept, the rest as it is; and the masks' shapes."""
+    tensors = {}
+    for name, value in snapshot.items():
+        mask = snapshot.get(_mask_of(name))
+        if value.dtype == torch.bool:
+            tensors[name] = torch.from_numpy(pack(value.cpu().numpy()))
+        else:
+            tensors[name] = value if mask is None else value[mask]
     shapes = {n: list(value.shape) for n, value in snapshot.items() if value.dtype == torch.bool}
     return tensors, shapes
 
@@ -60,18 +63,39 @@ def packed(snapshot: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str,
 def unpacked(
     tensors: Mapping[str, Tensor], shapes: Mapping[str, Any], file: Path
 ) -> dict[str, Tensor]:
-    """Inverse of `packed`; ``file`` is whom to blame.
+    """Inverse of `packed`, zeros where nothing is kept; ``file`` is whom to blame.
 
     Raises:
         RunFolderError: bits and shapes do not fit.
     """
     try:
+        masks = {
+            name: torch.from_numpy(unpack(tensors[name].numpy(), shape))
+            for name, shape in shapes.items()
+        }
         return {
-            name: torch.from_numpy(unpack(value.numpy(), shapes[name])) if name in shapes else value
+            name: masks[name] if name in masks else spread(value, masks.get(_mask_of(name)))
             for name, value in tensors.items()
         }
-    except (ValueError, TypeError) as error:
+    except (KeyError, RuntimeError, ValueError, TypeError) as error:
         raise _damaged(file, error) from error
+
+
+def spread(kept: Tensor, mask: Tensor | None) -> Tensor:
+    """Values at the places that a mask keeps, zeros elsewhere.
+
+    >>> spread(torch.tensor([5.0]), torch.tensor([False, True])).tolist()
+    [0.0, 5.0]
+    """
+    if mask is None:
+        return kept
+    full = torch.zeros(mask.shape, dtype=kept.dtype)
+    return full.masked_scatter_(mask, kept)
+
+
+def _mask_of(name: str) -> str:
+    """Name of the mask over a tuned value."""
+    return name.replace("delta/", "mask/", 1) if name.startswith("delta/") else ""
 
 
 def _damaged(file: Path, error: Exception) -> RunFolderError:

@@ -132,6 +132,11 @@ class RunFolder:
         """The folder that is shared."""
         return self.path / "adapter"
 
+    @property
+    def model(self) -> Path:
+        """The folder of the shrunk model, where there is one."""
+        return self.path / "model"
+
     def save_state(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
         """Write the search's state: one file, so tensors and values always belong together."""
         write_bytes(self._state, to_bytes(tensors, values))

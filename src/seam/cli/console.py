@@ -75,7 +75,7 @@ class Bars:
 
         self._progress: Progress = Progress(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=30),
+            BarColumn(bar_width=20),
             TextColumn("{task.percentage:>3.0f} %"),
             TimeRemainingColumn(),
             TextColumn("{task.fields[figures]}"),
@@ -105,13 +105,16 @@ class Bars:
     def point(self, point: Point, epochs: int) -> None:
         """Show the epoch's figures behind the bar."""
         if self._task is not None:
-            self._progress.update(self._task, figures=describe(point, epochs))
+            self._progress.update(
+                self._task, figures=describe(point, epochs).partition("  loss")[0]
+            )
 
 
 def describe(point: Point, epochs: int) -> str:
     """An epoch's figures in one line."""
     return (
         f"epoch {point.epoch}/{epochs}  density {100 * point.density:.2f} %  "
+        f"MACs {100 * point.macs:.1f} %  "
         f"validation {100 * point.validation_accuracy:.2f} %  loss {point.loss:.4f}"
     )
 

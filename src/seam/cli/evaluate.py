@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from seam.cli.console import Output
-from seam.cli.options import Config, Device, Json, Quiet, device_of
+from seam.cli.options import Config, Device, Json, Quiet, device_of, numbers
+from seam.errors import ConfigError
 
 
 def run(
@@ -16,18 +17,60 @@ def run(
     data: Annotated[
         str | None, typer.Option(help="Other data than the run's own, with a test split.")
     ] = None,
+    latency: Annotated[
+        bool, typer.Option("--latency", help="Time base and result; measure their size and memory.")
+    ] = False,
+    runtimes: Annotated[
+        str | None,
+        typer.Option(
+            help="Where to time them: some of torch,torch_compiled,onnxruntime,openvino. "
+            "By default wherever it can be done here."
+        ),
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="To time with; by default PyTorch's, at most one a core.")
+    ] = None,
+    batch: Annotated[str, typer.Option(help="Batch sizes to time.")] = "1,16",
     device: Device = "auto",
     json: Json = False,
     quiet: Quiet = False,
     config: Config = None,
 ) -> None:
-    """Measure a finished run on its test data: four methods, by label, weights and MACs."""
+    """Measure a finished run on its test data: accuracy, weights, MACs; with --latency, time."""
     from seam.jobs.again import evaluate
+    from seam.report.latency import speed
     from seam.report.terminal import per_label, summary
 
+    if not latency and (runtimes is not None or threads is not None):
+        raise ConfigError("--runtimes and --threads say how to time; give --latency too")
     output = Output(json, quiet)
     with output.progress() as observer:
-        observer.stage("measuring on test data")
-        report = evaluate(run, data=data, device=device_of(device))
-    output.show(summary(report), per_label(report), f"next: seam predict {run} IMAGE")
+        observer.stage("measuring on test data" + (", then timing" if latency else ""))
+        report = evaluate(
+            run,
+            data=data,
+            device=device_of(device),
+            latency=latency,
+            runtimes=[name.strip() for name in runtimes.split(",") if name.strip()]
+            if runtimes is not None
+            else None,
+            threads=threads,
+            batches=_sizes(batch),
+        )
+    output.show(summary(report), per_label(report))
+    if latency:
+        output.show(speed(report))
+    output.show(f"next: seam predict {run} IMAGE")
     output.document(report)
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    """Batch sizes.
+
+    >>> _sizes("1,16")
+    (1, 16)
+    """
+    values = numbers(text, "batch") or ()
+    if not all(value.is_integer() for value in values):
+        raise ConfigError(f"--batch is '{text}'; give whole numbers with commas between them")
+    return tuple(map(int, values))

@@ -11,6 +11,7 @@ import typer
 from seam.cli.console import fail
 from seam.cli.demo import run as demo
 from seam.cli.evaluate import run as evaluate
+from seam.cli.export import run as export
 from seam.cli.inspect import run as inspect
 from seam.cli.predict import run as predict
 from seam.cli.reengineer import run as reengineer
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 app.command("reengineer")(reengineer)
 app.command("evaluate")(evaluate)
+app.command("export")(export)
 app.command("inspect")(inspect)
 app.command("predict")(predict)
 app.command("demo")(demo)

@@ -12,7 +12,7 @@ from seam.cli.options import Config, Device, Json, Quiet, device_of
 
 
 def run(
-    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    run: Annotated[Path, typer.Argument(help="Run folder, or an exported model.")],
     images: Annotated[list[Path], typer.Argument(help="Image files.")],
     device: Device = "auto",
     json: Json = False,
@@ -26,5 +26,8 @@ def run(
     output = Output(json, quiet)
     found = load(run, device=device_of(device))(images)
     rows = [{"image": str(file), **row} for file, row in zip(images, found, strict=True)]
-    output.show(predictions_table(rows), f"next: seam inspect {run}/adapter")
+    in_export = next((each.parent for each in run.parents if each.name == "export"), None)
+    home = run.parent if run.name == "model" else run
+    follow = f"evaluate {in_export} --latency" if in_export else f"inspect {home}/adapter"
+    output.show(predictions_table(rows), f"next: seam {follow}")
     output.document(rows)

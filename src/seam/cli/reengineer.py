@@ -57,7 +57,10 @@ def run(
     tune_lr: given.Rate = None,
     alpha: given.Alpha = None,
     final_density: given.FinalDensity = None,
+    final_macs: given.FinalMacs = None,
+    round_to: given.Round = None,
     levels: given.Levels = None,
+    growth: given.Growth = None,
     head: given.HeadKind = None,
     tune: given.Tune = None,
     distill: given.Distill = None,
@@ -114,7 +117,8 @@ def _plan(problem: Problem, options: dict[str, Any], spec: BaseSpec) -> Plan:
 
     same = (
         *("granularity", "epochs", "batch_size", "score_lr", "head_lr", "tune_lr", "alpha"),
-        *("final_density", "levels", "head", "tune", "distill", "keep", "keep_macs"),
+        *("final_density", "final_macs", "round_to", "levels", "growth"),
+        *("head", "tune", "distill", "keep", "keep_macs"),
         *("shots", "validation", "negatives", "augment", "skip_bad", "seed"),
     )
     return plan(

@@ -72,7 +72,8 @@ Preset = Annotated[
     str, typer.Option(help="default, or paper (as published).", rich_help_panel=_SEARCH)
 ]
 Granularity = Annotated[
-    str | None, typer.Option(help="What one bit removes: weight.", rich_help_panel=_SEARCH)
+    str | None,
+    typer.Option(help="What is removed: weight (single ones) or channel.", rich_help_panel=_SEARCH),
 ]
 Epochs = Annotated[int | None, typer.Option(rich_help_panel=_SEARCH)]
 BatchSize = Annotated[int | None, typer.Option(rich_help_panel=_SEARCH)]
@@ -83,8 +84,22 @@ Alpha = Annotated[
 FinalDensity = Annotated[
     float | None, typer.Option(help="Where the walk ends.", rich_help_panel=_SEARCH)
 ]
+FinalMacs = Annotated[
+    float | None,
+    typer.Option(help="Where a walk for channels ends, in MACs.", rich_help_panel=_SEARCH),
+]
+Round = Annotated[
+    int | None,
+    typer.Option(
+        "--round", help="A layer keeps a multiple of this many channels.", rich_help_panel=_SEARCH
+    ),
+]
 Levels = Annotated[
     int | None, typer.Option(help="Steps of the walk down.", rich_help_panel=_SEARCH)
+]
+Growth = Annotated[
+    float | None,
+    typer.Option(help="Each level is so many times as long as the last.", rich_help_panel=_SEARCH),
 ]
 HeadKind = Annotated[
     str | None, typer.Option(help="slice, append or replace.", rich_help_panel=_SEARCH)

@@ -16,7 +16,8 @@ _Settings = TypeVar("_Settings", bound="DataclassInstance")
 
 Tune = Literal["none", "norm", "all"]
 Head = Literal["slice", "append", "replace"]
-Granularity = Literal["weight"]
+Granularity = Literal["weight", "channel"]
+Norm = Literal["frozen", "train"]
 Start = Literal["ones", "saliency"]
 
 
@@ -36,12 +37,13 @@ class Budget:
 
     The walk goes down from 1 to ``final_density`` in ``levels`` equal ratios. Each level falls
     during its first ``fall`` share of steps and then stays, while the learning rates sink to zero,
-    so that its end is a fair point.
+    so that its end is a fair point. Each level is ``growth`` times as long as the one before.
     """
 
     final_density: float = 0.1
     levels: int = 10
     fall: float = 0.3
+    growth: float = 1.0
 
     def __post_init__(self) -> None:
         _require(
@@ -53,6 +55,7 @@ class Budget:
             f"fall is {self.fall}; give a value in (0, 1]",
         )
         _at_least("levels", self.levels, 1, whole=True)
+        _at_least("growth", self.growth, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +78,22 @@ class Rates:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Channels:
+    """How channels compete for the budget.
+
+    A layer keeps a multiple of ``round_to`` channels. Scores are divided by what a channel costs,
+    to the power ``price``: 0 is by score alone, 1 by score for what is paid.
+    """
+
+    round_to: int = 8
+    price: float = 0.5
+
+    def __post_init__(self) -> None:
+        _at_least("round", self.round_to, 1, whole=True)
+        _at_least("price", self.price, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
 class SearchConfig:
     """Everything that decides a search, but the data.
 
@@ -94,6 +113,8 @@ class SearchConfig:
     rates: Rates = field(default_factory=Rates)
     head: Head = "append"
     tune: Tune = "none"
+    norm: Norm = "frozen"
+    channels: Channels = field(default_factory=Channels)
     head_epochs: int = 0
     distill: float = 0.0
 
@@ -117,6 +138,11 @@ class SearchConfig:
         _one_of("start", self.start, get_args(Start))
         _one_of("head", self.head, get_args(Head))
         _one_of("tune", self.tune, get_args(Tune))
+        _one_of("norm", self.norm, get_args(Norm))
+        _require(
+            self.granularity == "weight" or isinstance(self.pressure, Budget),
+            "channels are searched under a budget; give preset 'default', or granularity 'weight'",
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain values, for YAML and JSON."""
@@ -135,6 +161,8 @@ class SearchConfig:
             given["pressure"] = _build(kind, given["pressure"])
         if "rates" in given:
             given["rates"] = _build(Rates, given["rates"])
+        if "channels" in given:
+            given["channels"] = _build(Channels, given["channels"])
         return _build(cls, given)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.utils.flop_counter import FlopCounterMode
 
 from seam.masking.parametrization import join
+from seam.masking.sides import Place, side_sizes, tensors_along
 
 
 def executed_macs(model: nn.Module, example: Tensor) -> int:
@@ -41,6 +43,47 @@ class LayerUses:
             (sizes[name] - kept[name]) * uses for name, uses in self.uses.items() if name in kept
         )
         return round(self.dense - removed)
+
+
+@dataclass(frozen=True)
+class MacsMeter:
+    """Multiply-accumulates of a network from its layers' widths, as a share of ``base``.
+
+    ``layers`` has, for each conv and linear layer, its MACs and its widths when nothing is removed.
+    """
+
+    base: int
+    constant: float
+    layers: Mapping[str, tuple[float, Mapping[Place, int]]]
+
+    @classmethod
+    def of(cls, module: nn.Module, example: Tensor, *, base: int) -> MacsMeter:
+        """Run ``module`` once, whole, and count."""
+        found = layer_uses(module, example)
+        layers = {}
+        for weight, uses in found.uses.items():
+            owner = weight.rpartition(".")[0]
+            layer = module.get_submodule(owner)
+            if not isinstance(layer, (_ConvNd, nn.Linear)):
+                continue
+            sizes = side_sizes(layer)
+            macs = uses * layer.weight.numel()
+            places: dict[Place, int] = {
+                (owner, side): size
+                for side, size in sizes.items()
+                if any(name == "weight" for name, _ in tensors_along(layer, side))
+            }
+            layers[owner] = (macs, places)
+        constant = found.dense - sum(macs for macs, _ in layers.values())
+        return cls(base, constant, layers)
+
+    def __call__(self, widths: Mapping[Place, int]) -> float:
+        """The share that a network with these widths has; sides not named are whole."""
+        total = self.constant
+        for macs, places in self.layers.values():
+            share = math.prod(widths.get(place, size) / size for place, size in places.items())
+            total += macs * share
+        return total / self.base
 
 
 def layer_uses(module: nn.Module, example: Tensor) -> LayerUses:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,14 @@ from seam.artefacts.adapter import apply_adapter, load_adapter
 from seam.artefacts.run import RunFolder
 from seam.core.config import Pick
 from seam.core.problem import Problem
-from seam.data.prepare import DataSource
+from seam.data.prepare import DataSource, ProblemData, prepare
 from seam.errors import BaseMismatchError, RunFolderError
+from seam.evaluation.latency import LatencyPlan
+from seam.jobs.latency import images_of, speed_and_size
 from seam.jobs.observe import Observer, Silent
 from seam.jobs.plan import Plan
 from seam.jobs.result import Result, finish, measure
+from seam.jobs.shrunk import finished
 from seam.jobs.task import Task
 from seam.jobs.walk import Walk
 from seam.models.base import BaseModel
@@ -73,22 +76,37 @@ def evaluate(
     base: BaseModel | None = None,
     data: DataSource | None = None,
     device: str = "cpu",
+    latency: bool = False,
+    runtimes: Sequence[str] | None = None,
+    threads: int | None = None,
+    batches: Sequence[int] = (1, 16),
 ) -> dict[str, Any]:
     """Measure a finished run again; returns its report with the figures measured now.
 
     >>> evaluate("runs/seven")["accuracy"]["reengineered"]["value"]  # doctest: +SKIP
+    >>> evaluate("runs/seven", latency=True)["latency"]["torch"]["1"]["ratio"]  # doctest: +SKIP
 
     Args:
         run: the run folder.
         base: the base model, where the run folder does not say how to load it.
         data: other data to measure on; by default the run's own. The baselines' threshold and head
             are fitted on its training part.
-        device: where to run it.
+        device: where to run it. Latency is that of the CPU.
+        latency: time base and result against each other, and measure their size and memory.
+        runtimes: where to time them, of torch, torch_compiled, onnxruntime and openvino; by default
+            wherever it can be done.
+        threads: to time with; by default PyTorch's, at most one a core.
+        batches: sizes of the batches to time.
 
     Raises:
         RunFolderError: the run has not finished.
         BaseMismatchError: the base model is not the one the run was made from.
+        ConfigError: a runtime, the threads or a batch size cannot be.
+        MissingExtraError: a runtime that is named is not installed.
     """
+    if latency:
+        named = tuple(runtimes) if runtimes is not None else None
+        plan = LatencyPlan(runtimes=named, batches=tuple(batches), threads=threads)
     folder = RunFolder(Path(run))
     settings, report = folder.settings(), folder.read_json("report.json")
     adapter = load_adapter(folder.adapter)
@@ -97,9 +115,14 @@ def evaluate(
         raise RunFolderError(
             f"the data of run '{run}' has changed since; restore it, or name other data with --data"
         )
-    model = apply_adapter(adapter, task.base)
+    model = finished(task, adapter, apply_adapter(adapter, task.base))
     measured, _ = measure(task, adapter, model, task.begin()[1])
-    return {**report, **measured}
+    report = {**report, **measured}
+    if latency:
+        images = images_of(task.data.test, max(plan.batches))
+        kind = model.facts["kind"]
+        report |= speed_and_size(task.base.module, model.module, images, kind=kind, plan=plan)
+    return report
 
 
 def base_of(settings: Mapping[str, Any], device: str = "cpu") -> BaseModel:
@@ -120,6 +143,42 @@ def base_of(settings: Mapping[str, Any], device: str = "cpu") -> BaseModel:
     return spec.load(device)
 
 
+def data_of(
+    settings: Mapping[str, Any],
+    base: BaseModel,
+    data: DataSource | None,
+    *,
+    split_hash: str | None = None,
+) -> ProblemData:
+    """The data that a run folder's settings describe, on the base's device; without its baselines.
+
+    Args:
+        settings: as ``config.yaml`` holds them.
+        base: the base model of the run.
+        data: other data than the run's own.
+        split_hash: what the run's own data must have.
+
+    Raises:
+        BaseMismatchError: the base model is not the one the run was made from.
+        RunFolderError: the data has changed, or is not named.
+    """
+    problem, plan, source = _described(settings, base, data, None)
+    found = prepare(
+        source,
+        problem,
+        base_labels=base.labels,
+        preprocessing=base.preprocessing,
+        config=plan.data,
+        seed=plan.seed,
+        device=base.example().device,
+    )
+    if data is None and split_hash not in (None, found.split_hash):
+        raise RunFolderError(
+            "the run's data has changed since; restore it, or name other data with --data"
+        )
+    return found
+
+
 def _task(
     settings: Mapping[str, Any],
     base: BaseModel | None,
@@ -129,6 +188,14 @@ def _task(
 ) -> Task:
     """The task that a run folder's settings describe."""
     base = base or base_of(settings, device)
+    problem, plan, source = _described(settings, base, data, rule)
+    return Task(base, problem, source, plan)
+
+
+def _described(
+    settings: Mapping[str, Any], base: BaseModel, data: DataSource | None, rule: Pick | None
+) -> tuple[Problem, Plan, DataSource]:
+    """Problem, plan and data of a run folder's settings, once ``base`` is known to be its base."""
     try:
         made_from = settings["base"]["fingerprint"]
         problem, plan = Problem.from_dict(settings["problem"]), Plan.from_dict(settings, rule)
@@ -144,7 +211,7 @@ def _task(
         raise RunFolderError(
             "the run was made on own data, which its folder cannot load; name it with --data"
         )
-    return Task(base, problem, source, plan)
+    return problem, plan, source
 
 
 def _damaged(error: Exception) -> RunFolderError:

@@ -12,7 +12,6 @@ from seam.evaluation.accuracy import by_label, outputs_of, share_right
 from seam.evaluation.cost import LayerUses, executed_macs, layer_uses
 from seam.jobs.baselines import Baselines
 from seam.masking.head import Headed
-from seam.masking.parametrization import MaskSet
 from seam.search.samples import Samples
 
 
@@ -29,7 +28,10 @@ class Costs:
         self._weights = {name: p.numel() for name, p in model.named_parameters()}
 
     def of(self, masks: Mapping[str, Tensor]) -> dict[str, dict[str, int]]:
-        """Weights and MACs under ``masks`` (bool tensors by the backbone's parameter names)."""
+        """Weights and MACs under ``masks`` (bool tensors by the backbone's parameter names).
+
+        ``executed`` is what a dense runtime does with the masked model.
+        """
         kept = {f"backbone.{name}": int(bits.sum()) for name, bits in masks.items()}
         removed = sum(self._weights[name] - count for name, count in kept.items())
         return {
@@ -45,9 +47,9 @@ class Costs:
             },
         }
 
-    def macs_share(self, masks: MaskSet) -> float:
-        """Non-zero MACs under the masks as a share of the base's."""
-        found = self.of({name: mask.bits for name, mask in masks.items()})["macs"]
+    def macs_share(self, masks: Mapping[str, Tensor]) -> float:
+        """Non-zero MACs under ``masks`` as a share of the base's."""
+        found = self.of(masks)["macs"]
         return found["theoretical"] / found["base"]
 
 

@@ -57,7 +57,11 @@ _NESTED = {
     "tune_lr": ("rates", "tune"),
     "alpha": ("pressure", "alpha"),
     "final_density": ("pressure", "final_density"),
+    "final_macs": ("pressure", "final_density"),
     "levels": ("pressure", "levels"),
+    "growth": ("pressure", "growth"),
+    "round_to": ("channels", "round_to"),
+    "price": ("channels", "price"),
 }
 
 
@@ -78,7 +82,8 @@ def plan(
         preset_name: ``default`` or ``paper``.
         base: the base model's name, as ``zoo:cifar_vgg16``, and its number of labels.
         changes: any field of `Plan`, `SearchConfig`, `DataConfig`; ``score_lr``, ``head_lr``,
-            ``tune_lr``, ``alpha``, ``final_density``, ``levels``; and at most one of
+            ``tune_lr``, ``alpha``, ``final_density``, ``final_macs``, ``levels``, ``growth``,
+            ``round_to``, ``price``; and at most one of
             ``tolerance``, ``keep``, ``keep_macs``, ``epoch`` to choose the point. None changes
             nothing. A ``keep`` below the preset's final density lets the walk go on to it.
 
@@ -86,7 +91,9 @@ def plan(
         ConfigError: a name is unknown, or a value out of range.
     """
     given = {name: value for name, value in changes.items() if value is not None}
-    search = preset(preset_name, problem, base=base)
+    granularity = given.get("granularity", "weight")
+    _check_end(granularity, given)
+    search = preset(preset_name, problem, base=base, granularity=granularity)
     data, rest = DataConfig(), {}
     rules: list[Pick] = []
     for name, value in given.items():
@@ -120,10 +127,24 @@ def plan(
     return Plan(search=search, data=data, pick=chosen, **rest)
 
 
+def _check_end(granularity: str, given: Mapping[str, Any]) -> None:
+    """Refuse settings that the granularity has no use for."""
+    other = {"weight": ("final_macs", "round_to", "price"), "channel": ("final_density",)}
+    for name in other.get(granularity, ()):
+        if name in given:
+            instead = "final-macs" if granularity == "channel" else "granularity channel"
+            raise ConfigError(
+                f"'{name}' does not fit granularity '{granularity}'; leave it out, or give "
+                f"--{instead}"
+            )
+
+
 def _far_enough(search: SearchConfig, rule: Pick, given: Mapping[str, Any]) -> SearchConfig:
-    """Let a budget walk down to the density that is to be kept, unless its end was given."""
+    """Let a budget walk down to what is to be kept, unless its end was given."""
     pressure = search.pressure
-    if rule.rule != "keep" or not isinstance(pressure, Budget) or "final_density" in given:
+    mine = "keep" if search.granularity == "weight" else "keep_macs"
+    fixed = "final_density" in given or "final_macs" in given
+    if rule.rule != mine or not isinstance(pressure, Budget) or fixed:
         return search
     return replace(
         search, pressure=replace(pressure, final_density=min(rule.value, pressure.final_density))
@@ -137,10 +158,13 @@ def _check_reach(search: SearchConfig, rule: Pick) -> None:
             f"the point of epoch {rule.value:g} is asked for, but the search has {search.epochs} "
             "epochs; give one of them, or more --epochs"
         )
-    if rule.rule == "keep" and isinstance(search.pressure, Budget):
+    mine, end = ("keep", "final-density")
+    if search.granularity == "channel":
+        mine, end = ("keep_macs", "final-macs")
+    if rule.rule == mine and isinstance(search.pressure, Budget):
         least = search.pressure.final_density
         if rule.value < least:
             raise ConfigError(
-                f"keep is {rule.value:g}, but the smallest point of the search keeps {least:g}; "
-                f"give that, or --final-density {rule.value:g}"
+                f"{mine.replace('_', '-')} is {rule.value:g}, but the smallest point of the search "
+                f"keeps {least:g}; give that, or --{end} {rule.value:g}"
             )

@@ -13,10 +13,13 @@ from torch import nn
 
 from seam.artefacts.adapter import apply_adapter, load_adapter
 from seam.artefacts.atomic import existing
+from seam.artefacts.model_folder import MANIFEST, load_model
 from seam.artefacts.run import RunFolder
 from seam.core.preprocessing import Preprocessing
 from seam.data.images import CorruptImageError, ImageSamples, decode, stored_size, to_square
 from seam.errors import DataError, RunFolderError
+from seam.exporting.session import Session, open_session
+from seam.exporting.sidecar import ExportError, find_export, read_sidecar
 from seam.jobs.again import base_of
 from seam.models.base import BaseModel
 
@@ -28,10 +31,11 @@ class Predictor:
     >>> load("runs/seven")([Image.new("L", (8, 8))])[0]["label"]  # doctest: +SKIP
     'not 7'
 
-    ``model`` is a plain `nn.Module`; calling the predictor takes image files or pictures.
+    ``model`` is a plain `nn.Module`, or an exported model in its runtime; calling the predictor
+    takes image files or pictures.
     """
 
-    model: nn.Module
+    model: nn.Module | Session
     outputs: tuple[str, ...]
     preprocessing: Preprocessing
 
@@ -76,7 +80,9 @@ class Predictor:
             size,
             self.preprocessing.interpolation,
         )
-        device = next(self.model.parameters()).device
+        device = torch.device("cpu")  # where exported models run
+        if isinstance(self.model, nn.Module):
+            device = next(self.model.parameters()).device
         samples = ImageSamples(
             torch.from_numpy(pixels.copy())[None],
             torch.zeros(1, dtype=torch.long),
@@ -87,21 +93,32 @@ class Predictor:
 
 
 def load(path: str | Path, *, base: BaseModel | None = None, device: str = "cpu") -> Predictor:
-    """A finished run, or an adapter with its base model, ready to predict.
+    """What seam has made, ready to predict: a run, an adapter, a shrunk or an exported model.
 
     >>> load("runs/seven")(["photo.png"])[0]["label"]  # doctest: +SKIP
     '7'
 
     Args:
-        path: a run folder, or an adapter folder.
-        base: the base model; needed where ``path`` does not say how to load it.
-        device: where to run the base model that is loaded.
+        path: a run folder, its ``model`` or an adapter folder, or what `seam.export` wrote: a
+            folder such as ``RUN/export/onnx``, or the model file in it.
+        base: the base model; needed where ``path`` does not say how to load it. An exported model
+            needs none.
+        device: where to run the base model that is loaded. Exported models run on the CPU.
 
     Raises:
         AdapterError: the adapter is damaged, or belongs to another base.
+        ModelError: the shrunk model is damaged.
         RunFolderError: ``path`` is no finished run, and no base is given.
+        ExportError: the exported model is damaged.
+        MissingExtraError: its runtime is not installed.
     """
     place = Path(path)
+    sidecar = find_export(place)
+    if sidecar is not None:
+        return _exported(sidecar)
+    for small in (place, RunFolder(place).model):
+        if (existing(small) / MANIFEST).exists():
+            return _shrunk(small, base, device)
     is_adapter = (existing(place) / "adapter.json").exists()  # a killed writer may have moved it
     adapter_folder = place if is_adapter else place / "adapter"
     if base is None:
@@ -115,3 +132,23 @@ def load(path: str | Path, *, base: BaseModel | None = None, device: str = "cpu"
         base = base_of(settings, device)
     adapter = load_adapter(adapter_folder)
     return Predictor(apply_adapter(adapter, base), adapter.problem.outputs, adapter.preprocessing)
+
+
+def _shrunk(folder: Path, base: BaseModel | None, device: str) -> Predictor:
+    """A run's model with its removed channels gone."""
+    model, manifest = load_model(folder, base=base.module if base is not None else None)
+    return Predictor(model.to(device), manifest.problem.outputs, manifest.preprocessing)
+
+
+def _exported(sidecar: Path) -> Predictor:
+    """An exported model, once one blank image has gone through it."""
+    found = read_sidecar(sidecar)
+    session = open_session(found.file)
+    pixels = found.preprocessing
+    count = session(torch.zeros(1, pixels.channels, pixels.size, pixels.size)).shape[-1]
+    if count != len(found.outputs):
+        raise ExportError(
+            f"'{sidecar}' names {len(found.outputs)} outputs, its model gives {count}; "
+            "export again with seam export"
+        )
+    return Predictor(session, found.outputs, pixels)

@@ -11,14 +11,21 @@ from typing import Any
 from torch import Tensor, nn
 
 from seam.artefacts.adapter import Adapter, BaseReference, apply_adapter, save_adapter
+from seam.artefacts.model_folder import save_model
 from seam.artefacts.run import RunFolder
 from seam.data.prepare import ProblemData
+from seam.evaluation.cost import executed_macs
 from seam.jobs.measure import Costs, test_figures
+from seam.jobs.shrunk import Finished, finished
 from seam.jobs.task import Task
 from seam.jobs.walk import Walk
 from seam.search.frontier import Point, pick
 
 SHARED = ("accuracy", "density", "weights", "macs")
+REMOVAL = {
+    "masked": "masked: removed weights are zeros that a dense runtime still multiplies",
+    "shrunk": "shrunk: removed channels are gone, and a dense runtime does less",
+}
 PROVENANCE = ("seed", "split_hash", "device", "threads", "versions")
 
 
@@ -52,11 +59,14 @@ def finish(task: Task, walk: Walk, folder: RunFolder | None, start: float) -> Re
     """Build the chosen point's model, measure it on test data, write adapter and report."""
     chosen = pick(walk.frontier, task.settings.pick, task.bars)
     adapter = adapter_of(task, walk.snapshot(chosen))
-    model = apply_adapter(adapter, task.base)
+    model = finished(task, adapter, apply_adapter(adapter, task.base))
     measured, predictions = measure(task, adapter, model, walk.costs)
     metrics = {name: measured[name] for name in (*SHARED, *PROVENANCE)}
     adapter = replace(adapter, metrics=metrics)
     size = save_adapter(adapter, folder.adapter) if folder is not None else None
+    if folder is not None and model.manifest is not None:
+        example = task.base.example()
+        measured["model"]["bytes"] = save_model(folder.model, model.module, model.manifest, example)
     report = {
         **measured,
         "picked": {**task.settings.pick.to_dict(), "epoch": chosen.epoch},
@@ -76,21 +86,29 @@ def finish(task: Task, walk: Walk, folder: RunFolder | None, start: float) -> Re
         folder.write_json("report.json", report)
     history = [point.to_dict() for point in walk.points]
     where = folder.path if folder is not None else None
-    return Result(model, adapter, walk.frontier, report, task.data, predictions, history, where)
+    return Result(
+        model.module, adapter, walk.frontier, report, task.data, predictions, history, where
+    )
 
 
 def measure(
-    task: Task, adapter: Adapter, model: nn.Module, costs: Costs
+    task: Task, adapter: Adapter, model: Finished, costs: Costs
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Everything that is measured on the finished model and the test data; and the predictions."""
-    figures, predictions = test_figures(task.base.module, model, task.baselines, task.data.test)
+    module, found = model.module, costs.of(adapter.masks)
+    figures, predictions = test_figures(task.base.module, module, task.baselines, task.data.test)
+    if model.facts["kind"] == "shrunk":  # what is there is what counts
+        macs = executed_macs(module, task.base.example())
+        found["macs"] |= {"theoretical": macs, "executed": macs}
+        found["weights"]["kept"] = sum(each.numel() for each in module.parameters())
     values = {
         "problem": task.problem.to_dict(),
         "preset": task.settings.search.preset,
         **figures,
         "density": adapter.density,
-        **costs.of(adapter.masks),
-        "removal": "masked: removed weights are zeros that a dense runtime still multiplies",
+        **found,
+        "removal": REMOVAL[model.facts["kind"]],
+        "model": dict(model.facts),
         "skipped": list(task.data.skipped),
         "base": {"source": task.base.source, "fingerprint": task.base.fingerprint},
         **task.provenance(),

@@ -7,19 +7,24 @@ from functools import cached_property
 from typing import Any
 
 import torch
+from torch import nn
 
 from seam.artefacts.run import environment
 from seam.core.problem import Problem
 from seam.data.prepare import DataSource, prepare
 from seam.evaluation.accuracy import outputs_of
+from seam.evaluation.cost import MacsMeter
 from seam.jobs.baselines import Baselines, class_weights, fit_baselines
 from seam.jobs.measure import Costs
 from seam.jobs.plan import Plan
-from seam.masking.head import SliceHead, attach_head
+from seam.masking.channels import Axis, find_axes, leave_out
+from seam.masking.gates import Meter
+from seam.masking.head import Headed, SliceHead, attach_head
 from seam.models.base import BaseModel
 from seam.search.frontier import Bars
 from seam.search.loop import SearchState, begin
 from seam.search.objective import Objective
+from seam.shrink.check import checked
 
 
 class Task:
@@ -29,6 +34,7 @@ class Task:
         base.check()
         base = base.in_evaluation()
         self.base, self.problem, self.settings = base, problem, settings
+        self._found_axes: list[Axis] | None = None
         self.members = problem.members(base.labels)
         self.data = prepare(
             data,
@@ -76,7 +82,7 @@ class Task:
             "preset": config.preset,
             "weights": {
                 "base": sum(p.numel() for p in self.base.module.parameters()),
-                "maskable": state.masks.count,
+                "maskable": sum(mask.numel() for mask in state.kept().values()),
             },
             "epochs": config.epochs,
             "steps": config.epochs * -(-len(self.data.search.train) // config.batch_size),
@@ -110,4 +116,16 @@ class Task:
             with torch.no_grad():
                 model.head.bias[0] = self.baselines.threshold
         costs = Costs(self.base.module, model, self.base.example())
-        return begin(model, config, exclude=self.settings.exclude), costs
+        if config.granularity == "weight":
+            return begin(model, config, exclude=self.settings.exclude), costs
+        return begin(model, config, axes=self.axes(model), meter=self._meter(model, costs)), costs
+
+    def axes(self, model: nn.Module) -> list[Axis]:
+        """The axes of a headed base along which removal was seen to change nothing by itself."""
+        if self._found_axes is None:
+            axes = leave_out(find_axes(model, self.base.example()), self.settings.exclude)
+            self._found_axes = checked(model, axes, self.base.example()).axes
+        return self._found_axes
+
+    def _meter(self, model: Headed, costs: Costs) -> Meter:
+        return MacsMeter.of(model, self.base.example(), base=costs.base_macs)

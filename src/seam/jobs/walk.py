@@ -15,6 +15,7 @@ from seam.jobs.task import Task
 from seam.masking.head import SliceHead
 from seam.search.frontier import Point, frontier
 from seam.search.loop import search
+from seam.search.state import share_kept
 
 
 class Walk:
@@ -62,15 +63,16 @@ class Walk:
     def _record(self, loss: float) -> None:
         """Measure where the search stands on validation data, and save it."""
         validation = self.task.data.search.validation
-        predicted = outputs_of(self.state.model, validation).argmax(1)
+        predicted = outputs_of(self.state.model.eval(), validation).argmax(1)
+        snapshot = {name: value.cpu().clone() for name, value in self.state.snapshot().items()}
+        masks = {n.removeprefix("mask/"): m for n, m in snapshot.items() if n.startswith("mask/")}
         point = Point(
             epoch=self.state.epoch,
-            density=self.state.masks.density(),
+            density=share_kept(masks),
             validation_accuracy=share_right(predicted, validation.targets).value,
-            macs=self.costs.macs_share(self.state.masks),
+            macs=self.costs.macs_share(masks),
             loss=loss,
         )
-        snapshot = {name: value.cpu().clone() for name, value in self.state.snapshot().items()}
         _check_finite({**self.state.tensors(), **snapshot}, point.epoch)
         self.points.append(point)
         if self.folder is None:

@@ -7,7 +7,7 @@ module for good.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 import torch
@@ -45,13 +45,7 @@ class Mask(nn.Module):
 
     def forward(self, parameter: Tensor) -> Tensor:
         """The masked parameter; same shape and type."""
-        if torch.is_grad_enabled():
-            return parameter * step(self.score, self.threshold)
-        # Even without gradients matmul chooses its kernel, and so its rounding, by whether its
-        # argument, or what that is a view of, requires one. So be like the parameter in this.
-        with torch.inference_mode(False), torch.no_grad():
-            masked = parameter * step(self.score, self.threshold)
-            return masked.requires_grad_(parameter.requires_grad)
+        return multiplied(parameter, lambda: step(self.score, self.threshold))
 
     @property
     def bits(self) -> Tensor:
@@ -59,7 +53,52 @@ class Mask(nn.Module):
         return self.score.detach() > self.threshold
 
 
-class MaskSet(Mapping[str, Mask]):
+def multiplied(parameter: Tensor, bits: Callable[[], Tensor]) -> Tensor:
+    """``parameter * bits()``, with a gradient for both where gradients are wanted."""
+    if torch.is_grad_enabled():
+        return parameter * bits()
+    # Even without gradients matmul chooses its kernel, and so its rounding, by whether its
+    # argument, or what that is a view of, requires one. So be like the parameter in this.
+    with torch.inference_mode(False), torch.no_grad():
+        masked = parameter * bits()
+        return masked.requires_grad_(parameter.requires_grad)
+
+
+class Attached:
+    """Parametrizations on some parameters of a module, and how to take them off again.
+
+    ``places`` are owner and name of each parametrized parameter. Made before they are registered.
+    """
+
+    def __init__(self, module: nn.Module, places: Sequence[tuple[str, str]]) -> None:
+        self.module = module
+        self.places = list(places)
+        self._orders = {owner: _order(module.get_submodule(owner)) for owner, _ in places}
+
+    def originals(self) -> dict[str, Tensor]:
+        """The parameters as they are without parametrization, by name."""
+        return {join(owner, name): self._original(owner, name) for owner, name in self.places}
+
+    def detach(self) -> None:
+        """Undo the attaching: class, keys, order, values, ties and gradient flags are as before."""
+        for owner, name in self.places:
+            parametrize.remove_parametrizations(
+                self.module.get_submodule(owner), name, leave_parametrized=False
+            )
+        for owner, order in self._orders.items():
+            parameters = self.module.get_submodule(owner)._parameters
+            kept = {name: parameters[name] for name in order}
+            parameters.clear()
+            parameters.update(kept)
+
+    def _original(self, owner: str, name: str) -> Tensor:
+        parametrizations = self.module.get_submodule(owner).parametrizations
+        original = getattr(parametrizations, name).original
+        assert isinstance(original, Tensor)
+        return original
+
+
+class MaskSet(Attached, Mapping[str, Mask]):
     """The masks attached to one module, by the parameter's name in the plain module.
 
     >>> layer = nn.Linear(4, 2)
@@ -71,10 +110,8 @@ class MaskSet(Mapping[str, Mask]):
     def __init__(
         self, module: nn.Module, masks: dict[str, Mask], places: list[tuple[str, str]]
     ) -> None:
-        self.module = module
+        super().__init__(module, places)
         self._masks = masks
-        self._places = places
-        self._orders = {owner: _order(module.get_submodule(owner)) for owner, _ in places}
 
     def __getitem__(self, name: str) -> Mask:
         return self._masks[name]
@@ -102,13 +139,13 @@ class MaskSet(Mapping[str, Mask]):
         ]
         return torch.stack(kept).sum() / self.count
 
-    def scores(self) -> list[nn.Parameter]:
-        """The tensors that are searched."""
-        return [mask.score for mask in self.values()]
+    def scores(self) -> dict[str, nn.Parameter]:
+        """The tensors that are searched, by the parameter's name."""
+        return {name: mask.score for name, mask in self.items()}
 
-    def originals(self) -> dict[str, Tensor]:
-        """The unmasked parameters, by name."""
-        return {join(owner, name): self._original(owner, name) for owner, name in self._places}
+    def bits(self) -> dict[str, Tensor]:
+        """The masks (bool, shape of the parameter), by the parameter's name."""
+        return {name: mask.bits for name, mask in self.items()}
 
     def set_threshold(self, threshold: float) -> None:
         """Move the threshold of every mask: from now on bits are ``score > threshold``."""
@@ -122,7 +159,9 @@ class MaskSet(Mapping[str, Mask]):
         ``SAMPLED`` evenly spaced scores stand for all: off by about 0.1 % of the elements.
         """
         stride = 1 if exact else max(1, self.count // SAMPLED)
-        scores = torch.cat([score.detach().reshape(-1)[::stride] for score in self.scores()])
+        scores = torch.cat(
+            [score.detach().reshape(-1)[::stride] for score in self.scores().values()]
+        )
         removed = round((1 - share) * scores.numel())
         if removed <= 0:
             self.set_threshold(float("-inf"))
@@ -136,18 +175,6 @@ class MaskSet(Mapping[str, Mask]):
                 mask.score.copy_(bits[name].to(mask.score))
         self.set_threshold(0.0)
 
-    def detach(self) -> None:
-        """Undo `attach`: class, keys, order, values, ties and gradient flags are as before."""
-        for owner, name in self._places:
-            parametrize.remove_parametrizations(
-                self.module.get_submodule(owner), name, leave_parametrized=False
-            )
-        for owner, order in self._orders.items():
-            parameters = self.module.get_submodule(owner)._parameters
-            kept = {name: parameters[name] for name in order}
-            parameters.clear()
-            parameters.update(kept)
-
     @torch.no_grad()
     def bake(self) -> nn.Module:
         """Write zeros where the masks remove, and detach; returns the module."""
@@ -156,12 +183,6 @@ class MaskSet(Mapping[str, Mask]):
             originals[name].masked_fill_(~mask.bits, 0)
         self.detach()
         return self.module
-
-    def _original(self, owner: str, name: str) -> Tensor:
-        parametrizations = self.module.get_submodule(owner).parametrizations
-        original = getattr(parametrizations, name).original
-        assert isinstance(original, Tensor)
-        return original
 
 
 def attach(module: nn.Module, *, exclude: Sequence[str] = ()) -> MaskSet:

@@ -60,15 +60,8 @@ class BaseSpec:
             ModelError: the name is unknown, the weights do not fit, the input size cannot be taken.
             LabelError: the labels are unknown or of another number than the logits.
         """
-        source, _, name = self.name.partition(":")
-        if source not in SOURCES or not name:
-            raise ModelError(
-                f"base model '{self.name}' is not of the form timm:NAME, torchvision:NAME, "
-                f"zoo:NAME{nearest(self.name, [f'zoo:{each}' for each in ZOO])}"
-            )
         state, metadata = read_weights(self.weights) if self.weights else ({}, {})
-        build = {"timm": _timm, "torchvision": _torchvision, "zoo": _zoo}[source]
-        module, preprocessing, own_labels = build(name, self.model_args, not self.weights)
+        module, preprocessing, own_labels = self._build(pretrained=not self.weights)
         if self.weights:
             load_weights(module, state, self.weights)
         base = BaseModel(
@@ -81,6 +74,27 @@ class BaseSpec:
         )
         base.check()
         return base
+
+    def architecture(self) -> nn.Module:
+        """The module alone, with first weights; nothing is fetched and no weights file is read.
+
+        >>> BaseSpec(name="zoo:digits").architecture().fc.out_features
+        10
+
+        Raises:
+            ModelError: the name is unknown, or its builder does not take the model arguments.
+        """
+        return self._build(pretrained=False)[0]
+
+    def _build(self, *, pretrained: bool) -> Built:
+        source, _, name = self.name.partition(":")
+        if source not in SOURCES or not name:
+            raise ModelError(
+                f"base model '{self.name}' is not of the form timm:NAME, torchvision:NAME, "
+                f"zoo:NAME{nearest(self.name, [f'zoo:{each}' for each in ZOO])}"
+            )
+        build = {"timm": _timm, "torchvision": _torchvision, "zoo": _zoo}[source]
+        return build(name, self.model_args, pretrained)
 
     def _preprocessing(self, own: Preprocessing) -> Preprocessing:
         known = [each.name for each in fields(Preprocessing)]

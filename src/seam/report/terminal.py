@@ -72,10 +72,12 @@ def verdict(report: Mapping[str, Any]) -> str:
     gain = report["against_restricted"]["difference"]
     weights, macs = report["weights"], report["macs"]
     value, low, high = (100 * gain[name] for name in ("value", "low", "high"))
+    shrunk = report.get("model", {}).get("kind") == "shrunk"
     return (
         f"Keeps {percent(weights['kept'] / weights['base'])} of all weights "
         f"(density {percent(report['density'])} of the maskable ones, "
-        f"{percent(macs['theoretical'] / macs['base'])} of the MACs non-zero); "
+        f"{percent(macs['theoretical'] / macs['base'])} of the MACs "
+        f"{'left: shrunk, the rest is gone' if shrunk else 'non-zero'}); "
         f"accuracy against restricted: {value:+.2f} points ({low:+.2f} to {high:+.2f}), "
         f"n = {gain['n']:,}."
     )

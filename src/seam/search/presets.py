@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from seam.core.config import Budget, Penalty, Pick, Rates, SearchConfig
+from seam.core.config import Budget, Granularity, Penalty, Pick, Rates, SearchConfig
 from seam.core.problem import Problem
 from seam.errors import ConfigError, nearest
 
@@ -34,7 +34,13 @@ def published(problem: Problem, base: tuple[str, int] = ("", 0)) -> tuple[float,
     return PUBLISHED[NEAREST[kind]]
 
 
-def preset(name: str, problem: Problem, *, base: tuple[str, int] = ("", 0)) -> SearchConfig:
+def preset(
+    name: str,
+    problem: Problem,
+    *,
+    base: tuple[str, int] = ("", 0),
+    granularity: Granularity = "weight",
+) -> SearchConfig:
     """The settings of preset ``name`` for a kind of problem and a base (its name, its labels).
 
     >>> preset("paper", Problem.one_vs_rest("cat")).pressure
@@ -43,6 +49,11 @@ def preset(name: str, problem: Problem, *, base: tuple[str, int] = ("", 0)) -> S
     Raises:
         ConfigError: the name is unknown.
     """
+    if name == "paper" and granularity == "channel":
+        raise ConfigError(
+            "preset 'paper' removes single weights, as published; leave --granularity channel out, "
+            "or give --preset default"
+        )
     if name == "paper":
         score_rate, alpha = published(problem, base)
         return SearchConfig(
@@ -53,6 +64,19 @@ def preset(name: str, problem: Problem, *, base: tuple[str, int] = ("", 0)) -> S
             rates=Rates(score=score_rate, head=0.1),
             head="append",
             head_epochs=5,
+        )
+    if name == "default" and granularity == "channel":
+        return SearchConfig(
+            preset="default",
+            granularity="channel",
+            epochs=30,
+            start="saliency",
+            pressure=Budget(final_density=0.05, levels=10),
+            rates=Rates(score=0.03, head=0.01, tune=0.001, method="normalized"),
+            head="slice" if problem.kind == "one-vs-rest" else "replace",
+            tune="all",
+            norm="train",
+            distill=0.5,
         )
     if name == "default":
         return SearchConfig(

@@ -7,10 +7,13 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
+from seam.masking.gates import ChannelSet
 from seam.masking.parametrization import MaskSet
 
 
-def saliency(masks: MaskSet, losses: Iterable[Callable[[], Tensor]]) -> dict[str, Tensor]:
+def saliency(
+    masks: MaskSet | ChannelSet, losses: Iterable[Callable[[], Tensor]]
+) -> dict[str, Tensor]:
     """Mean over batches of ``(weight * gradient) ** 2``: the loss that removing a weight costs.
 
     Masks must keep everything. The gradient of a mask bit *is* ``weight * gradient``, so the
@@ -24,10 +27,11 @@ def saliency(masks: MaskSet, losses: Iterable[Callable[[], Tensor]]) -> dict[str
         One tensor a mask, of its shape. Source: Molchanov et al. 2019, equation 8 (first-order
         Taylor importance), at the granularity of single weights.
     """
-    totals = {name: torch.zeros_like(mask.score) for name, mask in masks.items()}
+    scores = masks.scores()
+    totals = {name: torch.zeros_like(score) for name, score in scores.items()}
     count = 0
     for loss in losses:
-        grads = torch.autograd.grad(loss(), masks.scores(), allow_unused=True)
+        grads = torch.autograd.grad(loss(), list(scores.values()), allow_unused=True)
         for name, grad in zip(totals, grads, strict=True):
             if grad is not None:
                 totals[name] += grad.square()
@@ -36,7 +40,7 @@ def saliency(masks: MaskSet, losses: Iterable[Callable[[], Tensor]]) -> dict[str
 
 
 @torch.no_grad()
-def start_from(masks: MaskSet, importance: dict[str, Tensor]) -> None:
+def start_from(masks: MaskSet | ChannelSet, importance: dict[str, Tensor]) -> None:
     """Set scores to the root of ``importance``, in units of its root mean over all weights.
 
     So scores have the scale of a mask bit's normalised gradient, which is what moves them; neither
@@ -46,4 +50,4 @@ def start_from(masks: MaskSet, importance: dict[str, Tensor]) -> None:
     total = torch.stack([value.sum() for value in importance.values()]).sum()
     unit = (total / count).sqrt().clamp_min(torch.finfo(total.dtype).tiny)
     for name, value in importance.items():
-        masks[name].score.copy_(value.sqrt() / unit)
+        masks.scores()[name].copy_(value.sqrt() / unit)

@@ -14,7 +14,7 @@ def budget_at(budget: Budget, progress: float) -> float:
     >>> [round(budget_at(budget, progress), 3) for progress in (0, 0.25, 0.5, 0.75, 1)]
     [1.0, 0.1, 0.1, 0.01, 0.01]
     """
-    level, within = _place(budget, progress)
+    level, within = place(budget, progress)
     share: float = budget.final_density ** (
         (level + min(1.0, within / budget.fall)) / budget.levels
     )
@@ -32,11 +32,20 @@ def rate_at(pressure: Penalty | Budget, progress: float) -> float:
     """
     if isinstance(pressure, Penalty):
         return 1.0
-    return 0.5 * (1 + math.cos(math.pi * _place(pressure, progress)[1]))
+    return 0.5 * (1 + math.cos(math.pi * place(pressure, progress)[1]))
 
 
-def _place(budget: Budget, progress: float) -> tuple[int, float]:
-    """The level that ``progress`` lies in, and how far."""
-    whole = progress * budget.levels
-    level = min(int(whole + 1e-9), budget.levels)
-    return level, max(0.0, whole - level)
+def place(budget: Budget, progress: float) -> tuple[int, float]:
+    """The level that ``progress`` lies in, and how far.
+
+    >>> place(Budget(levels=2, growth=3), 0.625)
+    (1, 0.5)
+    """
+    lengths = [budget.growth**level for level in range(budget.levels)]
+    whole, start = progress * sum(lengths), 0.0
+    for level, length in enumerate(lengths):
+        within = (whole - start) / length
+        if within < 1 - 1e-9:
+            return level, max(0.0, within)
+        start += length
+    return budget.levels, 0.0

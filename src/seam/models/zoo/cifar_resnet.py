@@ -6,8 +6,49 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seam.errors import ModelError
+from seam.masking.sides import ChannelLayer
 
 WIDTHS = (16, 32, 64)
+
+
+class PadShortcut(ChannelLayer):
+    """Every second pixel, and zeros for the channels that are new (option A of the paper).
+
+    >>> import torch
+    >>> PadShortcut(16, 32, stride=2)(torch.zeros(1, 16, 8, 8)).shape
+    torch.Size([1, 32, 4, 4])
+
+    Half of the new channels come before the old ones, half after.
+
+    Shapes: ``(N, in_width, H, W)`` to ``(N, out_width, H / stride, W / stride)``.
+    """
+
+    def __init__(self, in_width: int, out_width: int, *, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.in_width = in_width
+        self.before = (out_width - in_width) // 2
+        self.after = out_width - in_width - self.before
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The shortcut of a batch of feature maps."""
+        picked = x[:, :, :: self.stride, :: self.stride]
+        return F.pad(picked, (0, 0, 0, 0, self.before, self.after))
+
+    def widths(self) -> tuple[int, int]:
+        """Number of input and of output channels."""
+        return self.in_width, self.before + self.in_width + self.after
+
+    def coupled(self) -> list[tuple[int, int]]:
+        """Each input channel with the output that it becomes."""
+        return [(channel, self.before + channel) for channel in range(self.in_width)]
+
+    def keep(self, inputs: Tensor, outputs: Tensor) -> None:
+        """Go on with the channels of these numbers."""
+        first, last = self.before, self.before + self.in_width
+        self.before = int((outputs < first).sum())
+        self.after = int((outputs >= last).sum())
+        self.in_width = len(inputs)
 
 
 class BasicBlock(nn.Module):
@@ -16,9 +57,6 @@ class BasicBlock(nn.Module):
     >>> import torch
     >>> BasicBlock(16, 32, stride=2)(torch.zeros(1, 16, 8, 8)).shape
     torch.Size([1, 32, 4, 4])
-
-    Where the width grows, the shortcut takes every second pixel and pads the new channels with
-    zeros, half of them before and half after (option A of the paper).
 
     Shapes: ``(N, in_width, H, W)`` to ``(N, out_width, H / stride, W / stride)``.
     """
@@ -29,20 +67,17 @@ class BasicBlock(nn.Module):
         self.bn1 = nn.BatchNorm2d(out_width)
         self.conv2 = nn.Conv2d(out_width, out_width, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(out_width)
-        self.stride = stride
-        self.pad_channels = (out_width - in_width) // 2
+        self.shortcut = (
+            nn.Identity()
+            if stride == 1 and in_width == out_width
+            else PadShortcut(in_width, out_width, stride=stride)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """The block's output for a batch of feature maps."""
         out = F.relu(self.bn1(self.conv1(x)))
         out = self.bn2(self.conv2(out))
-        return F.relu(out + self._shortcut(x))
-
-    def _shortcut(self, x: Tensor) -> Tensor:
-        if self.stride == 1 and self.pad_channels == 0:
-            return x
-        pad = self.pad_channels
-        return F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, pad, pad))
+        return F.relu(out + self.shortcut(x))
 
 
 class CifarResNet(nn.Module):

@@ -1,0 +1,251 @@
+"""A shrunk model on disk: tensors, a JSON manifest of shapes, and a program that needs no `seam`.
+
+Neither file is a pickle. The manifest says how the base's architecture is built and which of its
+layers have other widths; the tensors fill it in.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor, nn
+
+from seam.artefacts.adapter_value import BaseReference, one_line
+from seam.artefacts.atomic import existing, shown, write_folder
+from seam.core.config import Head
+from seam.core.preprocessing import Preprocessing
+from seam.core.problem import Problem
+from seam.errors import ModelError, RunFolderError
+from seam.exporting.program import traced
+from seam.masking.head import attach_head
+from seam.masking.sides import set_tensor
+from seam.models.load import BaseSpec
+from seam.shrink.fold import drop_norm
+
+FORMAT, VERSION = "seam-model", 1
+MANIFEST, TENSORS, PROGRAM = "model.json", "model.safetensors", "model.pt2"
+MAX_MANIFEST = 64 * 2**20
+_MEND = "make it again with seam reengineer"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelManifest:
+    """All that a shrunk model is made of, but its tensors.
+
+    ``attributes`` are the plain attributes (whole numbers) that differ from the base's layers,
+    ``folded`` the norm layers that are gone, ``shapes`` every tensor's shape.
+    """
+
+    recipe: Mapping[str, Any] | None
+    base: BaseReference
+    problem: Problem
+    preprocessing: Preprocessing
+    head_kind: Head
+    attributes: Mapping[str, Mapping[str, int]]
+    folded: Sequence[str]
+    shapes: Mapping[str, Sequence[int]] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {
+            "recipe": self.recipe,
+            "base": {
+                "source": self.base.source,
+                "fingerprint": self.base.fingerprint,
+                "label_count": self.base.label_count,
+                "members": self.base.members,
+            },
+            "problem": self.problem.to_dict(),
+            "preprocessing": self.preprocessing.to_dict(),
+            "head": self.head_kind,
+            "attributes": self.attributes,
+            "folded": list(self.folded),
+            "shapes": self.shapes,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ModelManifest:
+        """Inverse of `to_dict`."""
+        base = values["base"]
+        return cls(
+            recipe=values["recipe"],
+            base=BaseReference(
+                source=str(base["source"]),
+                fingerprint=str(base["fingerprint"]),
+                label_count=int(base["label_count"]),
+                members=tuple(tuple(map(int, group)) for group in base["members"]),
+            ),
+            problem=Problem.from_dict(values["problem"]),
+            preprocessing=Preprocessing.from_dict(values["preprocessing"]),
+            head_kind=values["head"],
+            attributes=values["attributes"],
+            folded=values["folded"],
+            shapes=values["shapes"],
+        )
+
+
+def changed_attributes(before: nn.Module, after: nn.Module) -> dict[str, dict[str, int]]:
+    """Whole-number attributes in which the layers of two modules of one structure differ.
+
+    >>> changed_attributes(nn.Linear(4, 2), nn.Linear(3, 2))
+    {'': {'in_features': 3}}
+    """
+    found = {}
+    later = dict(after.named_modules())
+    for name, layer in before.named_modules():
+        if name in later and type(later[name]) is type(layer):
+            changed = {
+                key: value
+                for key, value in vars(later[name]).items()
+                if type(value) is int and vars(layer).get(key) != value
+            }
+            if changed:
+                found[name] = changed
+    return found
+
+
+def save_model(
+    folder: str | Path, module: nn.Module, manifest: ModelManifest, example: Tensor
+) -> int:
+    """Write ``model/``, whole or not at all; returns the size in bytes of tensors and manifest.
+
+    Raises:
+        RunFolderError: the folder cannot be written.
+    """
+    state = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
+    tensors = save_tensors(state)
+    document = {
+        "format": FORMAT,
+        "version": VERSION,
+        **manifest.to_dict(),
+        "shapes": {name: list(value.shape) for name, value in state.items()},
+        "tensors": {"bytes": len(tensors), "sha256": hashlib.sha256(tensors).hexdigest()},
+    }
+    text = json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    files = {TENSORS: tensors, MANIFEST: text.encode()}
+    write_folder(folder, {**files, PROGRAM: _program(module, example)})
+    return sum(map(len, files.values()))
+
+
+def load_model(
+    folder: str | Path, *, base: nn.Module | None = None
+) -> tuple[nn.Module, ModelManifest]:
+    """The shrunk module, in evaluation mode on the CPU, and its manifest; runs no search.
+
+    >>> load_model("runs/seven/model")  # doctest: +SKIP
+
+    Args:
+        folder: a run's ``model`` folder.
+        base: the base's module, where the manifest does not say how to build it; only its
+            structure is used.
+
+    Raises:
+        ModelError: it is no such folder, damaged or hostile, or the base cannot be built.
+    """
+    place = existing(Path(folder))
+    document, manifest = _read_manifest(place)
+    if base is None:
+        if manifest.recipe is None:
+            raise ModelError(
+                f"the model in {shown(place)} was made from an own module, which its folder cannot "
+                f"build; pass it as base=, or load {PROGRAM} with torch.export.load"
+            )
+        base = _architecture(place, manifest.recipe)
+    tensors = _read_tensors(place, document)
+    example = torch.zeros(1, manifest.preprocessing.channels, *[manifest.preprocessing.size] * 2)
+    try:
+        model: nn.Module = attach_head(
+            copy.deepcopy(base).float().cpu().eval(),
+            manifest.head_kind,
+            manifest.base.all_members(),
+            example=example,
+            seed=0,
+        )
+        _reshape(model, manifest, tensors)
+        model.load_state_dict(tensors)
+        return model.to(memory_format=torch.channels_last).eval(), manifest
+    except Exception as error:
+        raise ModelError(
+            f"the model in {shown(place)} does not fit its architecture "
+            f"({one_line(error)}); {_MEND}"
+        ) from error
+
+
+def _architecture(place: Path, recipe: Mapping[str, Any]) -> nn.Module:
+    try:
+        return BaseSpec(**recipe).architecture()
+    except TypeError as error:
+        raise ModelError(
+            f"the model in {shown(place)} names its base in an unknown way ({one_line(error)}); "
+            f"{_MEND}"
+        ) from error
+
+
+def _reshape(model: nn.Module, manifest: ModelManifest, tensors: Mapping[str, Tensor]) -> None:
+    """Give every layer of the whole architecture the widths of the shrunk one."""
+    for name in manifest.folded:
+        drop_norm(model, name)
+    for name, changed in manifest.attributes.items():
+        layer = model.get_submodule(name)
+        for key, number in changed.items():
+            if type(vars(layer).get(key)) is not int or type(number) is not int or number < 0:
+                raise ValueError(f"layer '{name}' has no whole number '{key}'")
+            setattr(layer, key, number)
+    for full, value in tensors.items():
+        owner, _, name = full.rpartition(".")
+        layer = model.get_submodule(owner)
+        if name not in layer._parameters and name not in layer._buffers:
+            raise ValueError(f"there is no tensor '{full}'")
+        set_tensor(layer, name, torch.empty_like(value))
+
+
+def _read_manifest(place: Path) -> tuple[dict[str, Any], ModelManifest]:
+    file = place / MANIFEST
+    try:
+        if file.stat().st_size > MAX_MANIFEST:
+            raise ValueError("it is too large")
+        document = json.loads(file.read_text(encoding="utf-8"))
+        if document.get("format") != FORMAT:
+            raise ValueError(f"its 'format' is not '{FORMAT}'")
+        if document.get("version") != VERSION:
+            raise ValueError(f"its version is not {VERSION}; upgrade seam")
+        return document, ModelManifest.from_dict(document)
+    except FileNotFoundError as error:
+        raise ModelError(
+            f"{shown(place)} is no model folder: it holds no {MANIFEST}; give RUN/model of a run "
+            "made with --granularity channel"
+        ) from error
+    except (OSError, RunFolderError, KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ModelError(
+            f"model file {shown(file)} is damaged ({one_line(error)}); {_MEND}"
+        ) from error
+
+
+def _read_tensors(place: Path, document: Mapping[str, Any]) -> dict[str, Tensor]:
+    file = place / TENSORS
+    try:
+        data = file.read_bytes()
+        if hashlib.sha256(data).hexdigest() != document["tensors"]["sha256"]:
+            raise ValueError("its SHA-256 is not the manifest's")
+        return load_tensors(data)
+    except Exception as error:
+        raise ModelError(
+            f"model file {shown(file)} cannot be read ({one_line(error)}); {_MEND}"
+        ) from error
+
+
+def _program(module: nn.Module, example: Tensor) -> bytes:
+    """The module as a `torch.export` program with a free batch size, as a file's bytes."""
+    buffer = io.BytesIO()
+    torch.export.save(traced(module, example), buffer)
+    return buffer.getvalue()

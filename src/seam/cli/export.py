@@ -1,0 +1,40 @@
+"""`seam export`: a finished run for other runtimes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from seam.cli.console import Output
+from seam.cli.options import Config, Device, Json, Quiet, device_of
+
+
+def run(
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    to: Annotated[str, typer.Option(help="Formats, with commas: onnx, openvino, torch.")],
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Also in 8 bits (onnx, openvino), with its accuracy.")
+    ] = False,
+    data: Annotated[
+        str | None, typer.Option(help="Other data than the run's own, with a test split.")
+    ] = None,
+    device: Device = "auto",
+    json: Json = False,
+    quiet: Quiet = False,
+    config: Config = None,
+) -> None:
+    """Write a finished run for other runtimes; each is opened again and compared."""
+    from seam.jobs.export import export
+    from seam.report.exports import exports_table
+
+    output = Output(json, quiet)
+    names = [name.strip() for name in to.split(",") if name.strip()]
+    with output.progress() as observer:
+        found = export(
+            run, to=names, int8=int8, data=data, device=device_of(device), observer=observer
+        )
+    first = found["exports"][0]["folder"]
+    output.show(exports_table(found["exports"]), f"next: seam predict {first} IMAGE")
+    output.document(found)

@@ -1,0 +1,68 @@
+"""The finished model of a run: as it is masked, or, where channels were searched, shrunk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from seam.artefacts.adapter import Adapter
+from seam.artefacts.model_folder import ModelManifest, changed_attributes
+from seam.jobs.task import Task
+from seam.search.samples import Samples
+from seam.shrink.remove import bits_of
+from seam.shrink.shrink import shrink
+
+PROOF_SAMPLES = 64
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run's model with what it is: ``masked`` or ``shrunk``, and how that was proved."""
+
+    module: nn.Module
+    facts: dict[str, Any]
+    manifest: ModelManifest | None = None
+
+
+def finished(task: Task, adapter: Adapter, masked: nn.Module) -> Finished:
+    """Shrink ``masked`` where the search was for channels, and prove it equal on real samples.
+
+    Raises:
+        ModelError: the shrunk model gives other outputs.
+    """
+    if task.settings.search.granularity == "weight":
+        return Finished(masked, {"kind": "masked"})
+    axes = task.axes(masked)
+    masks = {f"backbone.{name}": mask for name, mask in adapter.masks.items()}
+    small = shrink(masked, axes, bits_of(axes, masked, masks), proof_images(task.data.test))
+    facts = {
+        "kind": "shrunk",
+        "difference": small.difference,
+        "samples": small.samples,
+        "folded": len(small.folded),
+    }
+    manifest = ModelManifest(
+        recipe=task.base.recipe,
+        base=adapter.base,
+        problem=adapter.problem,
+        preprocessing=adapter.preprocessing,
+        head_kind=adapter.head_kind,
+        attributes=changed_attributes(masked, small.module),
+        folded=small.folded,
+    )
+    return Finished(small.module.to(memory_format=torch.channels_last), facts, manifest)
+
+
+def proof_images(samples: Samples) -> Tensor:
+    """The first real samples, at most 64, as they are when a model is measured."""
+    batches = islice(samples.ordered(PROOF_SAMPLES), PROOF_SAMPLES)
+    found: list[Tensor] = []
+    for batch in batches:
+        found.append(batch.images)
+        if sum(map(len, found)) >= PROOF_SAMPLES:
+            break
+    return torch.cat(found)[:PROOF_SAMPLES]

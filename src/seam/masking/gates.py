@@ -1,0 +1,246 @@
+"""Masks on whole channels: one score a unit, for all that the unit's channels run along.
+
+A gated channel is exactly zero behind its norm layer, because the norm's scale and shift are gated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from seam.errors import ConfigError
+from seam.masking.channels import Axis, Slot
+from seam.masking.parametrization import Attached, multiplied
+from seam.masking.sides import Place, side_sizes, tensors_along
+from seam.masking.ste import step
+
+Meter = Callable[[Mapping[Place, int]], float]
+"""What a network costs whose sides have these many channels, as a share of the base's cost."""
+
+MANY = 1e30
+
+
+class Units(nn.Module):
+    """The scores of one axis: unit ``i`` is kept where ``score[i] > threshold``.
+
+    >>> units = Units(2)
+    >>> units.score.data = torch.tensor([0.5, -0.5])
+    >>> units.bits.tolist()
+    [True, False]
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.score = nn.Parameter(torch.ones(size))
+        self.threshold = 0.0
+
+    def forward(self) -> Tensor:
+        """The bits as ones and zeros (size), with the straight-through gradient."""
+        return step(self.score, self.threshold)
+
+    @property
+    def bits(self) -> Tensor:
+        """Which units are kept, bool (size)."""
+        return self.score.detach() > self.threshold
+
+
+class Gate(nn.Module):
+    """Ones and zeros along one dimension of a parameter, from the units that own its channels.
+
+    >>> gate = Gate(
+    ...     (2, 3), 0, [(Units(2), Slot(("0", "out"), torch.arange(2), torch.arange(2), True))]
+    ... )
+    >>> gate(torch.ones(2, 3)).sum().item()
+    6.0
+    """
+
+    def __init__(self, shape: Sequence[int], dim: int, parts: Sequence[tuple[Units, Slot]]) -> None:
+        super().__init__()
+        self.shape = [-1 if i == dim else 1 for i in range(len(shape))]
+        self.size = shape[dim]
+        self.parts = nn.ModuleList(units for units, _ in parts)
+        for number, (_, slot) in enumerate(parts):
+            self.register_buffer(f"indices{number}", slot.indices, persistent=False)
+            self.register_buffer(f"units{number}", slot.units, persistent=False)
+
+    def forward(self, parameter: Tensor) -> Tensor:
+        """The gated parameter; same shape and type."""
+        return multiplied(parameter, lambda: self._vector(parameter).reshape(self.shape))
+
+    def _vector(self, parameter: Tensor) -> Tensor:
+        vector = parameter.new_ones(self.size)
+        for number, units in enumerate(self.parts):
+            bits = units().to(parameter.dtype)[getattr(self, f"units{number}")]
+            vector = vector.index_copy(0, getattr(self, f"indices{number}"), bits)
+        return vector
+
+
+class ChannelSet(Attached):
+    """The gates attached to one module, and the scores of its axes.
+
+    >>> from seam.masking.channels import find_axes
+    >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+    >>> channels = attach_channels(net, find_axes(net, torch.zeros(1, 4)), meter=lambda widths: 1.0)
+    >>> {name: int(bits.sum()) for name, bits in channels.bits().items()}
+    {'0': 8}
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        axes: Sequence[Axis],
+        units: Mapping[str, Units],
+        places: Sequence[tuple[str, str]],
+        meter: Meter,
+        round_to: int,
+    ) -> None:
+        super().__init__(module, places)
+        self.axes = list(axes)
+        self.units = dict(units)
+        self.meter = meter
+        self.round_to = round_to
+        self._widths = _full_widths(module, axes)
+        self.price = {axis.name: 1.0 for axis in axes}
+
+    def scores(self) -> dict[str, nn.Parameter]:
+        """The tensors that are searched, by the axis' name."""
+        return {name: units.score for name, units in self.units.items()}
+
+    def bits(self) -> dict[str, Tensor]:
+        """Which units are kept (bool), by the axis' name."""
+        return {name: units.bits for name, units in self.units.items()}
+
+    def set_prices(self, power: float) -> None:
+        """Divide scores by the units' share of the cost, to the ``power``, where they compete.
+
+        0 chooses by score alone, 1 by score for what is paid.
+        """
+        full = {axis.name: axis.size for axis in self.axes}
+        whole = self._cost(full)
+        prices = {
+            axis.name: max(whole - self._cost({**full, axis.name: axis.size - 1}), 1e-12)
+            for axis in self.axes
+        }
+        mean = sum(prices.values()) / len(prices)
+        self.price = {name: (value / mean) ** power for name, value in prices.items()}
+
+    def keep(self, share: float, *, exact: bool = True) -> None:  # noqa: ARG002 - always exact
+        """Move the thresholds so that the cost is at most ``share``, by the highest scores.
+
+        Each axis keeps a multiple of ``round_to`` channels (or all), and never none.
+
+        Raises:
+            ConfigError: even the smallest network costs more; the message says how much.
+        """
+        counts = self.counts_for(share)
+        for axis in self.axes:
+            units = self.units[axis.name]
+            units.threshold = _between(units.score.detach(), counts[axis.name])
+
+    def counts_for(self, share: float) -> dict[str, int]:
+        """How many units of each axis the budget keeps."""
+        if share >= 1:
+            return {axis.name: axis.size for axis in self.axes}
+        priorities = torch.cat(
+            [self.units[axis.name].score.detach() / self.price[axis.name] for axis in self.axes]
+        )
+        owners = torch.cat(
+            [torch.full((axis.size,), number) for number, axis in enumerate(self.axes)]
+        )
+        order = owners[priorities.argsort(descending=True, stable=True).cpu()]
+        chosen = torch.nn.functional.one_hot(order, len(self.axes)).cumsum(0)
+        low, high = 0, len(order)  # of the units in order, how many are taken
+        smallest = self._cost(self._rounded([0] * len(self.axes)))
+        if smallest > share + 1e-9:
+            raise ConfigError(
+                f"a budget of {share:.2%} cannot be met: the smallest network, with "
+                f"{self.round_to} channels a layer, costs {smallest:.2%}; give that, or a smaller "
+                "--round"
+            )
+        while low < high:
+            middle = (low + high + 1) // 2
+            if self._cost(self._rounded(chosen[middle - 1].tolist())) <= share + 1e-9:
+                low = middle
+            else:
+                high = middle - 1
+        return self._rounded(chosen[low - 1].tolist() if low else [0] * len(self.axes))
+
+    def _rounded(self, counts: Sequence[int]) -> dict[str, int]:
+        """Counts as the nearest multiples that a layer may have."""
+        found = {}
+        for axis, count in zip(self.axes, counts, strict=True):
+            multiple = max(1, self.round_to // axis.per_unit)
+            nearest = max(multiple, (count + multiple // 2) // multiple * multiple)
+            found[axis.name] = min(axis.size, nearest)
+        return found
+
+    def _cost(self, counts: Mapping[str, int]) -> float:
+        widths = dict(self._widths)
+        for axis in self.axes:
+            for slot in axis.slots:
+                widths[slot.place] -= (axis.size - counts[axis.name]) * slot.per_unit
+        return self.meter(widths)
+
+
+def attach_channels(
+    module: nn.Module, axes: Sequence[Axis], *, meter: Meter, round_to: int = 1
+) -> ChannelSet:
+    """Gate every axis of ``module``; its outputs do not change by a bit, all units are kept.
+
+    >>> from seam.masking.channels import find_axes
+    >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+    >>> channels = attach_channels(net, find_axes(net, torch.zeros(1, 4)), meter=lambda widths: 1.0)
+    >>> channels.detach()
+    >>> type(net[0]).__name__
+    'Linear'
+
+    Args:
+        module: changed in place, until `ChannelSet.detach`.
+        axes: of this module.
+        meter: what a network of given widths costs.
+        round_to: channels are kept in multiples of this.
+
+    Raises:
+        ConfigError: there is no axis.
+    """
+    if not axes:
+        raise ConfigError(
+            "no channel of the base model can be removed; choose --granularity weight"
+        )
+    device = next(module.parameters()).device
+    units = {axis.name: Units(axis.size).to(device) for axis in axes}
+    parts: dict[tuple[str, str, int], list[tuple[Units, Slot]]] = {}
+    for axis in axes:
+        for slot in axis.slots:
+            if slot.gated:
+                owner, side = slot.place
+                layer = module.get_submodule(owner)
+                for name, dim in tensors_along(layer, side):
+                    if name in layer._parameters:
+                        parts.setdefault((owner, name, dim), []).append((units[axis.name], slot))
+    places = [(owner, name) for owner, name, _ in parts]
+    channels = ChannelSet(module, axes, units, places, meter, round_to)
+    for (owner, name, dim), mine in parts.items():
+        layer = module.get_submodule(owner)
+        gate = Gate(getattr(layer, name).shape, dim, mine).to(device)
+        parametrize.register_parametrization(layer, name, gate, unsafe=True)
+    return channels
+
+
+def _full_widths(module: nn.Module, axes: Sequence[Axis]) -> dict[Place, int]:
+    owners = {slot.place[0] for axis in axes for slot in axis.slots}
+    return {
+        (owner, side): size
+        for owner in owners
+        for side, size in side_sizes(module.get_submodule(owner)).items()
+    }
+
+
+def _between(scores: Tensor, count: int) -> float:
+    """A threshold that the ``count`` highest scores are above, but for ties."""
+    if count >= len(scores):
+        return -MANY
+    return float(scores.kthvalue(len(scores) - count).values)

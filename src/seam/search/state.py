@@ -1,0 +1,264 @@
+"""All that changes during a search, at either granularity."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from seam.core.config import SearchConfig
+from seam.masking.channels import Axis
+from seam.masking.gates import ChannelSet, Meter, attach_channels
+from seam.masking.head import Headed
+from seam.masking.parametrization import MaskSet, attach, join, norm_parameters
+from seam.search.compaction import Compaction
+from seam.search.optimizer import NormalizedSGD
+
+_MOMENT, _ALIVE, _LEVELS = "moment/", "alive/", "levels"
+_BACKBONE, _HEAD = "backbone.", "head."
+
+
+@dataclass
+class SearchState:
+    """All that changes during a search. Saving its `tensors` and `epoch` is what resuming needs.
+
+    ``epoch`` counts finished epochs. ``tuned`` are the base's own parameters that may adapt,
+    ``statistics`` the norm layers' running ones where those adapt too. With channels, ``model`` is
+    what is left of ``compaction.full``; ``level`` is that of the walk down, and ``compactions`` how
+    many levels have been removed for good.
+    """
+
+    config: SearchConfig
+    model: Headed
+    masks: MaskSet | ChannelSet
+    tuned: dict[str, nn.Parameter]
+    optimizers: list[torch.optim.Optimizer]
+    statistics: dict[str, Tensor] = field(default_factory=dict)
+    compaction: Compaction | None = None
+    compactions: int = 0
+    level: int = 0
+    epoch: int = 0
+    started: bool = False
+
+    def kept(self) -> dict[str, Tensor]:
+        """Masks (bool) by the base's parameter names, in the base's shapes."""
+        if self.compaction is None:
+            return self.masks.bits()
+        masks = self.compaction.masks(self.masks.bits())
+        return {
+            name.removeprefix(_BACKBONE): mask
+            for name, mask in masks.items()
+            if name.startswith(_BACKBONE)
+        }
+
+    def soft_density(self) -> Tensor:
+        """Kept share as a scalar tensor with the straight-through gradient; of weights only."""
+        assert isinstance(self.masks, MaskSet)
+        return self.masks.soft_density()
+
+    def begin_epoch(self, *, search_scores: bool) -> None:
+        """Set what an epoch trains: scores or the head alone, norm statistics if they adapt."""
+        for score in self.masks.scores().values():
+            score.requires_grad_(search_scores)
+        self.model.eval()
+        if self.statistics:
+            for layer in self.model.modules():
+                if isinstance(layer, _BatchNorm):
+                    layer.train()
+
+    def snapshot(self) -> dict[str, Tensor]:
+        """What a point of the frontier is made of: mask bits, head and tuned values.
+
+        Everything has the base's shapes and names.
+        """
+        values = {
+            **{f"{_HEAD}{name}": value for name, value in self.model.head.state_dict().items()},
+            **{f"{_BACKBONE}{name}": v for name, v in {**self.tuned, **self.statistics}.items()},
+        }
+        if self.compaction is not None:
+            values = self.compaction.expanded(values)
+            removed = self.compaction.masks(self.masks.bits())
+            for name in [name for name in values if name in removed]:
+                values[name] = values[name] * removed[name].to(values[name].device)
+        return {
+            **{f"mask/{name}": mask for name, mask in self.kept().items()},
+            **{_stored_name(name): value.detach() for name, value in values.items()},
+        }
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything, by name: scores, head, tuned values, what is left, optimizers' moments."""
+        named = self._parameters()
+        moments = {
+            f"{_MOMENT}{kind}/{name}": value
+            for name, parameter in named.items()
+            for optimizer in self.optimizers
+            for kind, value in optimizer.state.get(cast(nn.Parameter, parameter), {}).items()
+        }
+        found = {name: value.detach() for name, value in {**named, **moments}.items()}
+        if self.compaction is not None:
+            found |= {f"{_ALIVE}{name}": value for name, value in self.compaction.alive.items()}
+            found[_LEVELS] = torch.tensor([self.level, self.compactions])
+        return found
+
+    def load(self, tensors: Mapping[str, Tensor], epoch: int) -> None:
+        """Inverse of `tensors`; the state must be a fresh one of the same settings."""
+        if self.compaction is not None:
+            alive = {name: tensors[f"{_ALIVE}{name}"] for name in self.compaction.alive}
+            self.masks.detach()
+            self.compaction.alive = alive
+            self._go_on_with(self.compaction)
+            self.level, self.compactions = map(int, tensors[_LEVELS])
+        named = self._parameters()
+        with torch.no_grad():
+            for name, parameter in named.items():
+                parameter.copy_(tensors[name])
+        for full, value in tensors.items():
+            if full.startswith(_MOMENT):
+                kind, name = full.removeprefix(_MOMENT).split("/", 1)
+                parameter = named[name]
+                for optimizer in self.optimizers:
+                    if any(parameter is p for g in optimizer.param_groups for p in g["params"]):
+                        optimizer.state[parameter][kind] = _like(value, parameter)
+        self.epoch, self.started = epoch, True
+
+    def compact(self) -> None:
+        """Remove for good what is masked, and go on with what is left: new scores, new moments."""
+        assert self.compaction is not None
+        assert isinstance(self.masks, ChannelSet)
+        bits = self.masks.bits()
+        now = Compaction(self.model, self.masks.axes, bits)
+        self.masks.detach()
+        self.compaction.alive = self.compaction.after(bits)
+        self._go_on_with(now)
+
+    def _go_on_with(self, left: Compaction) -> None:
+        assert isinstance(self.masks, ChannelSet)
+        model, axes = left.network()
+        fresh = _with_channels(model, axes, self.config, self.masks.meter)
+        self.model, self.masks, self.tuned = fresh.model, fresh.masks, fresh.tuned
+        self.optimizers, self.statistics = fresh.optimizers, fresh.statistics
+        self.begin_epoch(search_scores=True)
+
+    def _parameters(self) -> dict[str, Tensor]:
+        return {
+            **{f"score/{name}": score for name, score in self.masks.scores().items()},
+            **{f"head/{name}": value for name, value in self.model.head.named_parameters()},
+            **{f"delta/{name}": v for name, v in {**self.tuned, **self.statistics}.items()},
+        }
+
+
+def begin(
+    model: Headed,
+    config: SearchConfig,
+    *,
+    exclude: Sequence[str] = (),
+    axes: Sequence[Axis] = (),
+    meter: Meter | None = None,
+) -> SearchState:
+    """Attach masks to the backbone, freeze what stays, and set up the optimizers.
+
+    ``axes`` (of ``model``) and ``meter`` (what a network of given widths costs) are needed for
+    channels only; ``exclude`` for weights only.
+
+    Raises:
+        ConfigError: nothing is left to mask.
+    """
+    if config.granularity == "weight":
+        return _set_up(model, config, lambda: attach(model.backbone, exclude=exclude))
+    assert meter is not None
+    whole = Compaction.whole(copy.deepcopy(model), axes)
+    state = _with_channels(model, axes, config, meter)
+    state.compaction = whole
+    return state
+
+
+def _with_channels(
+    model: Headed, axes: Sequence[Axis], config: SearchConfig, meter: Meter
+) -> SearchState:
+    def gates() -> ChannelSet:
+        return attach_channels(model, axes, meter=meter, round_to=config.channels.round_to)
+
+    state = _set_up(model, config, gates)
+    assert isinstance(state.masks, ChannelSet)
+    state.masks.set_prices(config.channels.price)
+    return state
+
+
+def _set_up(
+    model: Headed, config: SearchConfig, attach_masks: Callable[[], MaskSet | ChannelSet]
+) -> SearchState:
+    """A search's state on a model that has no masks yet."""
+    tuned = _tuned(model.backbone, config.tune)
+    statistics = {}
+    if config.norm == "train":
+        statistics = {
+            join(owner, name): getattr(layer, name)
+            for owner, layer in model.backbone.named_modules()
+            if isinstance(layer, _BatchNorm) and layer.track_running_stats
+            for name in ("running_mean", "running_var")
+        }
+    model.backbone.requires_grad_(False)
+    masks = attach_masks()
+    for parameter in tuned.values():
+        parameter.requires_grad_(True)
+    model.eval()  # dropout is off; norm layers keep their statistics unless they are trained
+    optimizers = _optimizers(masks, model, tuned, config)
+    return SearchState(config, model, masks, tuned, optimizers, statistics)
+
+
+def _tuned(backbone: nn.Module, tune: str) -> dict[str, nn.Parameter]:
+    """The base's own parameters that may adapt."""
+    everything = dict(backbone.named_parameters())
+    biases = {name: value for name, value in everything.items() if name.endswith("bias")}
+    return {"none": {}, "norm": {**norm_parameters(backbone), **biases}, "all": everything}[tune]
+
+
+def _optimizers(
+    masks: MaskSet | ChannelSet,
+    model: Headed,
+    tuned: Mapping[str, nn.Parameter],
+    config: SearchConfig,
+) -> list[torch.optim.Optimizer]:
+    rates = config.rates
+    scores = list(masks.scores().values())
+    others = [
+        {"params": list(model.head.parameters()), "lr": rates.head},
+        {"params": list(tuned.values()), "lr": rates.tune},
+    ]
+    found: list[torch.optim.Optimizer]
+    if rates.method == "adam":
+        found = [torch.optim.Adam([{"params": scores, "lr": rates.score}, *others])]
+    else:
+        found = [torch.optim.Adam(others), NormalizedSGD(scores, lr=rates.score)]
+    for optimizer in found:
+        for group in optimizer.param_groups:
+            group["full_lr"] = group["lr"]
+    return found
+
+
+def share_kept(masks: Mapping[str, Tensor]) -> float:
+    """Kept share of all elements of ``masks``.
+
+    >>> share_kept({"weight": torch.tensor([True, False])})
+    0.5
+    """
+    kept = int(torch.stack([mask.sum() for mask in masks.values()]).sum())
+    return kept / sum(mask.numel() for mask in masks.values())
+
+
+def _stored_name(name: str) -> str:
+    if name.startswith(_HEAD):
+        return f"head/{name.removeprefix(_HEAD)}"
+    return f"delta/{name.removeprefix(_BACKBONE)}"
+
+
+def _like(value: Tensor, parameter: Tensor) -> Tensor:
+    """A saved moment where the optimizer made it: beside its parameter, in the same layout."""
+    if value.shape == parameter.shape:
+        return torch.empty_like(parameter).copy_(value)
+    return value.clone() if value.dtype == torch.float32 else value.to(parameter)

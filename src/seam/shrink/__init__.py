@@ -1,0 +1,1 @@
+"""Physical removal: a masked module becomes a smaller one with the same outputs."""

@@ -1,0 +1,239 @@
+"""Direct reuse with channels: a smaller network, proved to be the same."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import seam
+from seam.artefacts.model_folder import MANIFEST, PROGRAM, TENSORS, load_model
+from seam.core.preprocessing import Preprocessing
+from seam.errors import ConfigError, ModelError
+from seam.evaluation.accuracy import outputs_of, share_right
+from seam.evaluation.cost import executed_macs
+from seam.jobs.observe import Silent
+from seam.jobs.result import Result
+from seam.models.base import BaseModel
+
+PROBLEMS = {
+    "subset": seam.Problem.subset(["3", "5", "8"]),
+    "one-vs-rest": seam.Problem.one_vs_rest("7"),
+}
+
+
+@pytest.fixture(scope="module")
+def base() -> BaseModel:
+    return seam.load_base("zoo:digits")
+
+
+def search(base: BaseModel, problem: seam.Problem, out: Path | None, **changes: Any) -> Result:
+    changes = {"epochs": 4, "levels": 2, "final_macs": 0.25, "keep_macs": 0.5, **changes}
+    plan = seam.plan(problem, granularity="channel", **changes)
+    return seam.reengineer(base, problem, "digits", out=out, settings=plan)
+
+
+@pytest.fixture(scope="module", params=list(PROBLEMS))
+def done(
+    request: pytest.FixtureRequest, base: BaseModel, tmp_path_factory: pytest.TempPathFactory
+) -> Result:
+    return search(base, PROBLEMS[request.param], tmp_path_factory.mktemp("runs") / "run")
+
+
+def test_the_report_counts_what_is_there(done: Result, base: BaseModel) -> None:
+    report = done.report
+    example = base.example()
+    assert report["model"]["kind"] == "shrunk"
+    assert report["model"]["difference"] <= 1e-5
+    assert report["model"]["samples"] == 64
+    assert report["removal"].startswith("shrunk")
+    assert report["weights"]["kept"] == sum(each.numel() for each in done.model.parameters())
+    assert report["macs"]["executed"] == executed_macs(done.model, example)
+    assert report["macs"]["executed"] <= 0.5 * report["macs"]["base"]
+    predicted = outputs_of(done.model, done.data.test).argmax(1)
+    right = share_right(predicted, done.data.test.targets)
+    assert report["accuracy"]["reengineered"] == right.to_dict()
+    assert right.value > 0.8
+
+
+def test_the_model_is_plain_and_smaller_on_disk(done: Result) -> None:
+    assert done.folder is not None
+    kinds = {type(layer).__module__.partition(".")[0] for layer in done.model.modules()}
+    assert kinds <= {"torch", "seam"}
+    assert not any("parametriz" in name for name, _ in done.model.named_modules())
+    size = (done.folder / "model" / TENSORS).stat().st_size
+    stored = sum(v.numel() * v.element_size() for v in done.model.state_dict().values())
+    assert stored <= size <= stored + 4096
+
+
+def test_loads_without_search_and_without_the_bases_weights(done: Result) -> None:
+    assert done.folder is not None
+    images = torch.cat([batch.images for batch in done.data.test.ordered(64)])
+    with torch.no_grad():
+        expected = done.model(images)
+        for place in (done.folder, done.folder / "model"):
+            predictor = seam.load(place)
+            assert torch.allclose(predictor.model(images), expected, atol=1e-5)
+            assert list(predictor.outputs) == list(done.report["problem"]["outputs"])
+
+
+def test_the_program_runs_where_seam_is_not(done: Result, tmp_path: Path) -> None:
+    assert done.folder is not None
+    file = shutil.copy(done.folder / "model" / PROGRAM, tmp_path / "model.pt2")
+    code = (
+        "import sys, torch\n"
+        "sys.modules['seam'] = None\n"
+        f"program = torch.export.load({str(file)!r}).module()\n"
+        "print([list(program(torch.zeros(n, 1, 8, 8)).shape) for n in (1, 5)])\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    outputs = len(done.report["problem"]["outputs"])
+    assert json.loads(ran.stdout) == [[1, outputs], [5, outputs]]
+
+
+def test_the_masked_model_of_the_adapter_gives_the_same(done: Result, base: BaseModel) -> None:
+    images = torch.cat([batch.images for batch in done.data.test.ordered(64)])
+    masked = seam.apply_adapter(done.adapter, base)
+    with torch.no_grad():
+        expected = masked(images)
+        found = done.model(images)
+    assert float((expected - found).abs().max()) <= 1e-5 * float(expected.abs().max())
+    for name, mask in done.adapter.masks.items():
+        value = masked.backbone.get_parameter(name)
+        assert bool((value[~mask] == 0).all())
+
+
+def test_another_point_has_another_model(base: BaseModel, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    first = search(base, PROBLEMS["subset"], run)
+    before = first.report["macs"]["executed"]
+    again = seam.pick_again(run, seam.Pick(rule="keep_macs", value=0.25))
+    assert again.report["macs"]["executed"] <= 0.25 * again.report["macs"]["base"]
+    assert again.report["macs"]["executed"] < before
+    predictor = seam.load(run)
+    assert isinstance(predictor.model, nn.Module)
+    assert executed_macs(predictor.model, base.example()) == again.report["macs"]["executed"]
+    measured = seam.evaluate(run)
+    assert measured["accuracy"] == again.report["accuracy"]
+    assert measured["model"]["kind"] == "shrunk"
+
+
+class Stopped(Silent):
+    """Ctrl-C in the middle of an epoch."""
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def step(self, epoch: int, epochs: int, step: int, steps: int) -> None:
+        if epoch == self.epoch and step == steps - 1:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("epoch", [1, 3])
+def test_an_interrupted_run_ends_with_the_same_bytes(
+    base: BaseModel, tmp_path: Path, epoch: int
+) -> None:
+    problem = PROBLEMS["one-vs-rest"]
+    plan = seam.plan(problem, granularity="channel", epochs=4, levels=2, final_macs=0.25)
+    whole = seam.reengineer(base, problem, "digits", out=tmp_path / "whole", settings=plan)
+    with pytest.raises(KeyboardInterrupt):
+        seam.reengineer(
+            base, problem, "digits", out=tmp_path / "run", settings=plan, observer=Stopped(epoch)
+        )
+    seam.reengineer(base, problem, "digits", out=tmp_path / "run", settings=plan)
+    assert whole.folder is not None
+    for name in ("model/model.safetensors", "model/model.json", "adapter/adapter.safetensors"):
+        assert (tmp_path / "run" / name).read_bytes() == (whole.folder / name).read_bytes()
+
+
+def test_an_own_module_is_passed_again(base: BaseModel, tmp_path: Path) -> None:
+    own = BaseModel(base.module, base.labels, base.preprocessing)
+    done = search(own, PROBLEMS["one-vs-rest"], tmp_path / "run")
+    with pytest.raises(ModelError, match="made from an own module"):
+        seam.load(tmp_path / "run")
+    model = seam.load(tmp_path / "run", base=own).model
+    images = torch.randn(3, 1, 8, 8)
+    with torch.no_grad():
+        assert torch.allclose(model(images), done.model(images), atol=1e-5)
+
+
+def test_a_model_without_channels_asks_for_weights(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    own = BaseModel(module, tuple("0123456789"), Preprocessing(size=8, mean=(0.3,), std=(0.4,)))
+    with pytest.raises(ConfigError, match=r"no channel .* choose --granularity weight"):
+        search(own, PROBLEMS["one-vs-rest"], tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"final_macs": 0.001, "keep_macs": None}, "budget of .* cannot be met"),
+        ({"keep_macs": 0.1}, "smallest point of the search keeps 0.25"),
+        ({"final_density": 0.1}, "does not fit granularity 'channel'"),
+        ({"preset_name": "paper"}, "preset 'paper' removes single weights"),
+        ({"round_to": 0}, "round is 0"),
+    ],
+)
+def test_bad_settings(
+    base: BaseModel, tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        search(base, PROBLEMS["one-vs-rest"], tmp_path / "run", **changes)
+    assert not (tmp_path / "run" / "report.json").exists()
+
+
+def damaged(folder: Path, **changes: Any) -> None:
+    file = folder / MANIFEST
+    document = json.loads(file.read_text())
+    document.update(changes)
+    file.write_text(json.dumps(document))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"format": "other"},
+        {"version": 99},
+        {"attributes": {"backbone.conv1": {"forward": 3}}},
+        {"attributes": {"backbone.conv1": {"out_channels": "8"}}},
+        {"attributes": {"nowhere": {"out_channels": 8}}},
+        {"folded": ["backbone.nowhere"]},
+        {"recipe": {"name": "zoo:none"}},
+        {"recipe": {"surprise": 1}},
+        {"base": {}},
+        {"tensors": {"bytes": 1, "sha256": "0" * 64}},
+    ],
+)
+def test_a_damaged_model_is_refused(done: Result, tmp_path: Path, changes: dict[str, Any]) -> None:
+    assert done.folder is not None
+    folder = shutil.copytree(done.folder / "model", tmp_path / "model")
+    damaged(folder, **changes)
+    with pytest.raises(ModelError) as error:
+        load_model(folder)
+    assert "\n" not in str(error.value)
+
+
+def test_a_truncated_model_is_refused(done: Result, tmp_path: Path) -> None:
+    assert done.folder is not None
+    folder = shutil.copytree(done.folder / "model", tmp_path / "model")
+    (folder / TENSORS).write_bytes((folder / TENSORS).read_bytes()[:-10])
+    with pytest.raises(ModelError, match=r"model\.safetensors' cannot be read"):
+        load_model(folder)
+    (folder / MANIFEST).write_text("{")
+    with pytest.raises(ModelError, match=r"model\.json' is damaged"):
+        load_model(folder)
