@@ -237,3 +237,48 @@ def test_a_truncated_model_is_refused(done: Result, tmp_path: Path) -> None:
     (folder / MANIFEST).write_text("{")
     with pytest.raises(ModelError, match=r"model\.json' is damaged"):
         load_model(folder)
+
+
+def test_a_budget_in_time_is_met_by_the_whole_network(base: BaseModel, tmp_path: Path) -> None:
+    plan = seam.plan(
+        PROBLEMS["subset"],
+        granularity="channel",
+        epochs=4,
+        levels=2,
+        keep_latency=0.9,
+        final_latency=0.3,
+        runtime="onnxruntime",
+        batch=16,
+    )
+    assert plan.search.channels.cost == "latency"
+    run = tmp_path / "run"
+    done = seam.reengineer(base, PROBLEMS["subset"], "digits", out=run, settings=plan)
+    budget = done.report["model"]["budget"]
+    assert (budget["asked"], budget["runtime"], budget["batch"]) == (0.9, "onnxruntime", 16)
+    assert 0 < budget["measured"] <= 0.9
+    assert budget["predicted"] <= 0.9
+    table = (run / "latency_table.json").read_bytes()
+    again = seam.pick_again(run, seam.Pick(rule="epoch", value=4))
+    assert (run / "latency_table.json").read_bytes() == table
+    assert again.report["macs"]["executed"] <= done.report["macs"]["executed"]
+    with pytest.raises(ConfigError, match=r"no point keeps at most 1\.00% .latency."):
+        seam.pick_again(run, seam.Pick(rule="keep_latency", value=0.01))
+
+
+def test_a_run_without_times_has_none_to_choose_by(base: BaseModel, tmp_path: Path) -> None:
+    search(base, PROBLEMS["subset"], tmp_path / "run")
+    with pytest.raises(ConfigError, match="its points have no latency"):
+        seam.pick_again(tmp_path / "run", seam.Pick(rule="keep_latency", value=0.5))
+
+
+def test_a_budget_in_an_unknown_runtime(base: BaseModel, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="did you mean 'openvino'"):
+        search(
+            base,
+            PROBLEMS["subset"],
+            tmp_path / "run",
+            keep_macs=None,
+            final_macs=None,
+            keep_latency=0.5,
+            runtime="openvin",
+        )

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from seam.jobs.result import Result
     from seam.models.load import BaseSpec
 
-RULES = {"tolerance": "tolerance", "keep": "keep", "keep_macs": "keep_macs", "pick": "epoch"}
+RULES = {name: name for name in ("tolerance", "keep", "keep_macs", "keep_latency")} | {
+    "pick": "epoch"
+}
 """How a point is chosen: option and rule."""
 GENERAL = ("out", "device", "json", "quiet", "config")
 
@@ -58,6 +60,9 @@ def run(
     alpha: given.Alpha = None,
     final_density: given.FinalDensity = None,
     final_macs: given.FinalMacs = None,
+    final_latency: given.FinalLatency = None,
+    runtime: given.Runtime = None,
+    batch: given.Batch = None,
     round_to: given.Round = None,
     levels: given.Levels = None,
     growth: given.Growth = None,
@@ -68,6 +73,7 @@ def run(
     tolerance: given.Tolerance = None,
     keep: given.Keep = None,
     keep_macs: given.KeepMacs = None,
+    keep_latency: given.KeepLatency = None,
     pick: given.Epoch = None,
     shots: given.Shots = None,
     validation: given.Validation = None,
@@ -117,8 +123,17 @@ def _plan(problem: Problem, options: dict[str, Any], spec: BaseSpec) -> Plan:
 
     same = (
         *("granularity", "epochs", "batch_size", "score_lr", "head_lr", "tune_lr", "alpha"),
-        *("final_density", "final_macs", "round_to", "levels", "growth"),
-        *("head", "tune", "distill", "keep", "keep_macs"),
+        *(
+            "final_density",
+            "final_macs",
+            "final_latency",
+            "runtime",
+            "batch",
+            "round_to",
+            "levels",
+            "growth",
+        ),
+        *("head", "tune", "distill", "keep", "keep_macs", "keep_latency"),
         *("shots", "validation", "negatives", "augment", "skip_bad", "seed"),
     )
     return plan(
@@ -212,7 +227,7 @@ def _pick_again(output: Output, out: Path | None, options: dict[str, Any], devic
         extra = f", without --{others[0].replace('_', '-')}" if out is not None and others else ""
         raise ConfigError(
             "no MODEL is given; give one, or choose again among a finished run's points: "
-            f"--out RUN with one of --pick, --keep, --keep-macs, --tolerance{extra}"
+            f"--out RUN with one of --pick, --keep, --keep-macs, --keep-latency, --tolerance{extra}"
         )
     from seam.core.config import Pick
     from seam.jobs.again import pick_again

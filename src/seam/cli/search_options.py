@@ -88,6 +88,20 @@ FinalMacs = Annotated[
     float | None,
     typer.Option(help="Where a walk for channels ends, in MACs.", rich_help_panel=_SEARCH),
 ]
+FinalLatency = Annotated[
+    float | None,
+    typer.Option(help="Where a walk for channels ends, in time.", rich_help_panel=_SEARCH),
+]
+Runtime = Annotated[
+    str | None,
+    typer.Option(
+        help="Of a budget in time: openvino, onnxruntime, torch.", rich_help_panel=_SEARCH
+    ),
+]
+Batch = Annotated[
+    int | None,
+    typer.Option(help="Of a budget in time: images a call.", rich_help_panel=_SEARCH),
+]
 Round = Annotated[
     int | None,
     typer.Option(
@@ -129,6 +143,10 @@ Keep = Annotated[
 KeepMacs = Annotated[
     float | None,
     typer.Option(help="... of at most this share of MACs.", rich_help_panel=_POINT),
+]
+KeepLatency = Annotated[
+    float | None,
+    typer.Option(help="... of at most this share of the base's time.", rich_help_panel=_POINT),
 ]
 Epoch = Annotated[
     int | None,

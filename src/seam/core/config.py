@@ -18,7 +18,9 @@ Tune = Literal["none", "norm", "all"]
 Head = Literal["slice", "append", "replace"]
 Granularity = Literal["weight", "channel"]
 Norm = Literal["frozen", "train"]
+Cost = Literal["macs", "latency"]
 Start = Literal["ones", "saliency"]
+Rule = Literal["tolerance", "keep", "keep_macs", "keep_latency", "paper", "epoch"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,13 +84,19 @@ class Channels:
     """How channels compete for the budget.
 
     A layer keeps a multiple of ``round_to`` channels. Scores are divided by what a channel costs,
-    to the power ``price``: 0 is by score alone, 1 by score for what is paid.
+    to the power ``price``: 0 is by score alone, 1 by score for what is paid. The budget's ``cost``
+    is in multiply-accumulates, or in time: that of ``runtime`` for ``batch`` images.
     """
 
     round_to: int = 8
     price: float = 0.5
+    cost: Cost = "macs"
+    runtime: str = "openvino"
+    batch: int = 1
 
     def __post_init__(self) -> None:
+        _one_of("cost", self.cost, get_args(Cost))
+        _at_least("batch", self.batch, 1, whole=True)
         _at_least("round", self.round_to, 1, whole=True)
         _at_least("price", self.price, 0)
 
@@ -174,17 +182,18 @@ class Pick:
     Pick(rule='keep', value=0.1)
 
     ``tolerance``: the smallest point whose validation accuracy is no worse than *restricted* minus
-    ``value`` (a share: 0.005 is half a point). ``keep`` and ``keep_macs``: the most accurate point
-    whose density or share of non-zero MACs is at most ``value``. ``paper``: the published rule.
+    ``value`` (a share: 0.005 is half a point). ``keep``, ``keep_macs`` and ``keep_latency``: the
+    most accurate point whose density, share of non-zero MACs or share of the base's time is at most
+    ``value``. ``paper``: the published rule.
     ``epoch``: the point after ``value`` epochs.
     """
 
-    rule: Literal["tolerance", "keep", "keep_macs", "paper", "epoch"] = "tolerance"
+    rule: Rule = "tolerance"
     value: float = 0.005
 
     def __post_init__(self) -> None:
-        _one_of("pick rule", self.rule, ("tolerance", "keep", "keep_macs", "paper", "epoch"))
-        if self.rule in ("keep", "keep_macs"):
+        _one_of("pick rule", self.rule, get_args(Rule))
+        if self.rule in ("keep", "keep_macs", "keep_latency"):
             _require(
                 _is_number(self.value) and 0 < self.value <= 1,
                 f"{self.rule} is {self.value}; give a share in (0, 1]",

@@ -58,6 +58,19 @@ def speed_and_size(
         }
 
 
+def speed(
+    base: nn.Module, result: nn.Module, images: Tensor, *, kind: str, plan: LatencyPlan
+) -> dict[str, Any]:
+    """``latency`` of a report alone; arguments as `speed_and_size`'s.
+
+    >>> speed(base, result, images, kind="shrunk", plan=plan)["openvino"]  # doctest: +SKIP
+    """
+    with tempfile.TemporaryDirectory(prefix="seam-latency-") as place:
+        theirs = Subject("base", on_cpu(base), Path(place))
+        ours = Subject("result", on_cpu(result), Path(place))
+        return measure_latency(theirs, ours, images, kind=kind, plan=plan)
+
+
 def images_of(samples: Samples, most: int) -> Tensor:
     """The first preprocessed samples, at most ``most`` of them, (n, C, H, W)."""
     return next(samples.ordered(most)).images

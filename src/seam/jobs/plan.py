@@ -60,6 +60,9 @@ _NESTED = {
     "final_macs": ("pressure", "final_density"),
     "levels": ("pressure", "levels"),
     "growth": ("pressure", "growth"),
+    "final_latency": ("pressure", "final_density"),
+    "runtime": ("channels", "runtime"),
+    "batch": ("channels", "batch"),
     "round_to": ("channels", "round_to"),
     "price": ("channels", "price"),
 }
@@ -82,10 +85,11 @@ def plan(
         preset_name: ``default`` or ``paper``.
         base: the base model's name, as ``zoo:cifar_vgg16``, and its number of labels.
         changes: any field of `Plan`, `SearchConfig`, `DataConfig`; ``score_lr``, ``head_lr``,
-            ``tune_lr``, ``alpha``, ``final_density``, ``final_macs``, ``levels``, ``growth``,
-            ``round_to``, ``price``; and at most one of
-            ``tolerance``, ``keep``, ``keep_macs``, ``epoch`` to choose the point. None changes
-            nothing. A ``keep`` below the preset's final density lets the walk go on to it.
+            ``tune_lr``, ``alpha``, ``final_density``, ``final_macs``, ``final_latency``,
+            ``levels``, ``growth``, ``round_to``, ``price``, ``runtime``, ``batch``; and at most
+            one of ``tolerance``, ``keep``, ``keep_macs``, ``keep_latency``, ``epoch`` to choose
+            the point. None changes nothing. A ``keep`` below the preset's final density
+            lets the walk go on to it.
 
     Raises:
         ConfigError: a name is unknown, or a value out of range.
@@ -110,7 +114,7 @@ def plan(
             search = replace(search, **{name: value})
         elif name in DataConfig.__dataclass_fields__:
             data = replace(data, **{name: value})
-        elif name in ("tolerance", "keep", "keep_macs", "epoch"):
+        elif name in ("tolerance", "keep", "keep_macs", "keep_latency", "epoch"):
             rules.append(Pick(rule=name, value=value))  # type: ignore[arg-type]
         elif name in ("exclude", "seed"):
             rest[name] = value
@@ -122,32 +126,58 @@ def plan(
             f"'{rules[0].rule}' and '{rules[1].rule}' both choose the point; give one of them"
         )
     chosen = rules[0] if rules else default_pick(preset_name)
+    if chosen.rule == "keep_latency" or "final_latency" in given:
+        search = replace(search, channels=replace(search.channels, cost="latency"))
     search = _far_enough(search, chosen, given)
     _check_reach(search, chosen)
     return Plan(search=search, data=data, pick=chosen, **rest)
 
 
+_FOR_CHANNELS = (
+    *("final_macs", "final_latency", "keep_latency", "runtime", "batch", "round_to", "price"),
+)
+
+
 def _check_end(granularity: str, given: Mapping[str, Any]) -> None:
-    """Refuse settings that the granularity has no use for."""
-    other = {"weight": ("final_macs", "round_to", "price"), "channel": ("final_density",)}
-    for name in other.get(granularity, ()):
+    """Refuse settings that the granularity, or the kind of budget, has no use for."""
+    other = _FOR_CHANNELS if granularity == "weight" else ("final_density",)
+    for name in other:
         if name in given:
-            instead = "final-macs" if granularity == "channel" else "granularity channel"
+            instead = "granularity channel" if granularity == "weight" else "final-macs"
             raise ConfigError(
                 f"'{name}' does not fit granularity '{granularity}'; leave it out, or give "
                 f"--{instead}"
             )
+    timed = "keep_latency" in given or "final_latency" in given
+    if timed and "final_macs" in given:
+        raise ConfigError(
+            "'final_macs' does not fit a budget in time; leave it out, or give --final-latency"
+        )
+
+
+MARGIN = 0.6
+"""A walk in time goes on to this share of what is asked: a table of layers is optimistic."""
+
+
+def _budgeted(search: SearchConfig) -> tuple[str, str]:
+    """The rule that the walk's end belongs to, and the option that sets that end."""
+    if search.granularity == "weight":
+        return "keep", "final-density"
+    if search.channels.cost == "latency":
+        return "keep_latency", "final-latency"
+    return "keep_macs", "final-macs"
 
 
 def _far_enough(search: SearchConfig, rule: Pick, given: Mapping[str, Any]) -> SearchConfig:
     """Let a budget walk down to what is to be kept, unless its end was given."""
     pressure = search.pressure
-    mine = "keep" if search.granularity == "weight" else "keep_macs"
-    fixed = "final_density" in given or "final_macs" in given
+    mine, end = _budgeted(search)
+    fixed = end.replace("-", "_") in given
     if rule.rule != mine or not isinstance(pressure, Budget) or fixed:
         return search
+    wanted = rule.value * (MARGIN if mine == "keep_latency" else 1)
     return replace(
-        search, pressure=replace(pressure, final_density=min(rule.value, pressure.final_density))
+        search, pressure=replace(pressure, final_density=min(wanted, pressure.final_density))
     )
 
 
@@ -158,9 +188,7 @@ def _check_reach(search: SearchConfig, rule: Pick) -> None:
             f"the point of epoch {rule.value:g} is asked for, but the search has {search.epochs} "
             "epochs; give one of them, or more --epochs"
         )
-    mine, end = ("keep", "final-density")
-    if search.granularity == "channel":
-        mine, end = ("keep_macs", "final-macs")
+    mine, end = _budgeted(search)
     if rule.rule == mine and isinstance(search.pressure, Budget):
         least = search.pressure.final_density
         if rule.value < least:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -14,7 +15,9 @@ from seam.artefacts.adapter import Adapter, BaseReference, apply_adapter, save_a
 from seam.artefacts.model_folder import save_model
 from seam.artefacts.run import RunFolder
 from seam.data.prepare import ProblemData
+from seam.errors import ConfigError
 from seam.evaluation.cost import executed_macs
+from seam.jobs.latency_budget import measured_ratio
 from seam.jobs.measure import Costs, test_figures
 from seam.jobs.shrunk import Finished, finished
 from seam.jobs.task import Task
@@ -57,9 +60,7 @@ class Result:
 
 def finish(task: Task, walk: Walk, folder: RunFolder | None, start: float) -> Result:
     """Build the chosen point's model, measure it on test data, write adapter and report."""
-    chosen = pick(walk.frontier, task.settings.pick, task.bars)
-    adapter = adapter_of(task, walk.snapshot(chosen))
-    model = finished(task, adapter, apply_adapter(adapter, task.base))
+    chosen, adapter, model = _chosen(task, walk)
     measured, predictions = measure(task, adapter, model, walk.costs)
     metrics = {name: measured[name] for name in (*SHARED, *PROVENANCE)}
     adapter = replace(adapter, metrics=metrics)
@@ -89,6 +90,39 @@ def finish(task: Task, walk: Walk, folder: RunFolder | None, start: float) -> Re
     return Result(
         model.module, adapter, walk.frontier, report, task.data, predictions, history, where
     )
+
+
+def _chosen(task: Task, walk: Walk) -> tuple[Point, Adapter, Finished]:
+    """The point that the rule picks, built; one for a budget in time is timed whole, too.
+
+    The table that such a search steers by knows single layers. So a candidate that takes longer
+    than asked is passed over for the next that is predicted to be faster.
+    """
+    rule, points = task.settings.pick, walk.frontier
+    while True:
+        chosen = pick(points, rule, task.bars)
+        adapter = adapter_of(task, walk.snapshot(chosen))
+        model = finished(task, adapter, apply_adapter(adapter, task.base))
+        if rule.rule != "keep_latency":
+            return chosen, adapter, model
+        channels = task.settings.search.channels
+        ratio = measured_ratio(task.base.module, model.module, task.data.test, channels)
+        model.facts["budget"] = {
+            "asked": rule.value,
+            "predicted": chosen.latency,
+            "measured": ratio,
+            "runtime": channels.runtime,
+            "batch": channels.batch,
+        }
+        if ratio <= rule.value:
+            return chosen, adapter, model
+        points = [each for each in points if (each.latency or 0) < (chosen.latency or 0)]
+        if not points:
+            raise ConfigError(
+                f"the smallest point takes {ratio:.2%} of the base's time in {channels.runtime} "
+                f"at batch {channels.batch}; give --keep-latency {math.ceil(100 * ratio) / 100}, "
+                "or search again with a smaller --final-latency"
+            )
 
 
 def measure(

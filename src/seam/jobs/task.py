@@ -9,17 +9,19 @@ from typing import Any
 import torch
 from torch import nn
 
-from seam.artefacts.run import environment
+from seam.artefacts.run import RunFolder, environment
 from seam.core.problem import Problem
 from seam.data.prepare import DataSource, prepare
 from seam.evaluation.accuracy import outputs_of
 from seam.evaluation.cost import MacsMeter
 from seam.jobs.baselines import Baselines, class_weights, fit_baselines
+from seam.jobs.latency_budget import latency_meter
 from seam.jobs.measure import Costs
+from seam.jobs.observe import Observer, Silent
 from seam.jobs.plan import Plan
 from seam.masking.channels import Axis, find_axes, leave_out
 from seam.masking.gates import Meter
-from seam.masking.head import Headed, SliceHead, attach_head
+from seam.masking.head import SliceHead, attach_head
 from seam.models.base import BaseModel
 from seam.search.frontier import Bars
 from seam.search.loop import SearchState, begin
@@ -102,8 +104,14 @@ class Task:
         soft = self.baselines.restricted_outputs(self._train).softmax(1)
         return Objective(distill, soft.to(device), weights)
 
-    def begin(self) -> tuple[SearchState, Costs]:
-        """A search on a copy of the base module, and the means to count its cost."""
+    def begin(
+        self, folder: RunFolder | None = None, observer: Observer | None = None
+    ) -> tuple[SearchState, Costs]:
+        """A search on a copy of the base module, and the means to count its cost.
+
+        A budget in time takes its table of latencies from ``folder``, or measures it; ``observer``
+        is told.
+        """
         config = self.settings.search
         model = attach_head(
             copy.deepcopy(self.base.module),
@@ -118,7 +126,19 @@ class Task:
         costs = Costs(self.base.module, model, self.base.example())
         if config.granularity == "weight":
             return begin(model, config, exclude=self.settings.exclude), costs
-        return begin(model, config, axes=self.axes(model), meter=self._meter(model, costs)), costs
+        meter: Meter
+        if config.channels.cost == "macs":
+            meter = MacsMeter.of(model, self.base.example(), base=costs.base_macs)
+        else:
+            meter = latency_meter(
+                self.base.module,
+                model,
+                self.base.example(),
+                channels=config.channels,
+                folder=folder,
+                observer=observer or Silent(),
+            )
+        return begin(model, config, axes=self.axes(model), meter=meter), costs
 
     def axes(self, model: nn.Module) -> list[Axis]:
         """The axes of a headed base along which removal was seen to change nothing by itself."""
@@ -126,6 +146,3 @@ class Task:
             axes = leave_out(find_axes(model, self.base.example()), self.settings.exclude)
             self._found_axes = checked(model, axes, self.base.example()).axes
         return self._found_axes
-
-    def _meter(self, model: Headed, costs: Costs) -> Meter:
-        return MacsMeter.of(model, self.base.example(), base=costs.base_macs)

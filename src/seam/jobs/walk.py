@@ -10,8 +10,10 @@ from torch import Tensor
 from seam.artefacts.run import RunFolder
 from seam.errors import NumericalError
 from seam.evaluation.accuracy import outputs_of, share_right
+from seam.jobs.latency_budget import keep_table
 from seam.jobs.observe import Observer
 from seam.jobs.task import Task
+from seam.masking.gates import ChannelSet
 from seam.masking.head import SliceHead
 from seam.search.frontier import Point, frontier
 from seam.search.loop import search
@@ -26,7 +28,7 @@ class Walk:
         self.points: list[Point] = []
         self.seconds = 0.0
         self._snapshots: dict[int, dict[str, Tensor]] = {}
-        self.state, self.costs = task.begin()
+        self.state, self.costs = task.begin(folder, observer)
 
     @property
     def frontier(self) -> list[Point]:
@@ -72,6 +74,7 @@ class Walk:
             validation_accuracy=share_right(predicted, validation.targets).value,
             macs=self.costs.macs_share(masks),
             loss=loss,
+            latency=self._latency(),
         )
         _check_finite({**self.state.tensors(), **snapshot}, point.epoch)
         self.points.append(point)
@@ -85,6 +88,12 @@ class Walk:
                 self.folder.save_state(self.state.tensors(), values)
         self._tidy()
 
+    def _latency(self) -> float | None:
+        """The predicted time, where the budget is in time."""
+        masks = self.state.masks
+        timed = self.task.settings.search.channels.cost == "latency"
+        return masks.cost() if timed and isinstance(masks, ChannelSet) else None
+
     def _tidy(self) -> None:
         """List the points, and forget what those off the frontier are made of."""
         kept = {each.epoch for each in self.frontier}
@@ -96,6 +105,8 @@ class Walk:
 
     def resume(self) -> None:
         """Take up the points and the state that the run folder holds, if any."""
+        if self.folder is not None and isinstance(self.state.masks, ChannelSet):
+            keep_table(self.state.masks.meter, self.folder)
         saved = self.folder.load_state() if self.folder is not None else None
         if saved is not None:
             tensors, values = saved

@@ -113,6 +113,10 @@ class ChannelSet(Attached):
         """Which units are kept (bool), by the axis' name."""
         return {name: units.bits for name, units in self.units.items()}
 
+    def cost(self) -> float:
+        """What the kept units cost."""
+        return self._cost({name: int(bits.sum()) for name, bits in self.bits().items()})
+
     def set_prices(self, power: float) -> None:
         """Divide scores by the units' share of the cost, to the ``power``, where they compete.
 

@@ -9,13 +9,16 @@ from typing import Any
 from seam.core.config import Pick
 from seam.errors import ConfigError
 
+SIZES = {"keep": "density", "keep_macs": "macs", "keep_latency": "latency"}
+
 
 @dataclass(frozen=True)
 class Point:
     """One point of a search: after ``epoch`` epochs (0: before the first).
 
     ``density`` is the kept share of the maskable elements, ``validation_accuracy`` a share,
-    ``macs`` the non-zero multiply-accumulates as a share of the base's.
+    ``macs`` the non-zero multiply-accumulates as a share of the base's; ``latency`` the predicted
+    time as a share of the base's, where the search had a budget in time.
     """
 
     epoch: int
@@ -23,6 +26,12 @@ class Point:
     validation_accuracy: float
     macs: float
     loss: float
+    latency: float | None = None
+
+    @property
+    def cost(self) -> float:
+        """What the search's budget was in: time, or else multiply-accumulates."""
+        return self.macs if self.latency is None else self.latency
 
     def to_dict(self) -> dict[str, Any]:
         """The point as plain values."""
@@ -40,8 +49,9 @@ class Bars:
 def frontier(points: Sequence[Point]) -> list[Point]:
     """The points that no other point beats, densest first.
 
-    One point beats another where it is no denser, needs no more MACs (in whole percents of the
-    base's) and is at least as accurate; of equal points the earlier one stays.
+    One point beats another where it is no denser, needs no more MACs or, under a budget in time, no
+    more time (in whole percents of the base's) and is at least as accurate; of equal points the
+    earlier one stays.
 
     >>> dense, sparse = Point(0, 1, 0.9, 1, 0), Point(2, 0.4, 0.85, 0.4, 0)
     >>> [point.epoch for point in frontier([dense, Point(1, 0.5, 0.8, 0.5, 0), sparse])]
@@ -49,8 +59,8 @@ def frontier(points: Sequence[Point]) -> list[Point]:
     """
 
     def beats(one: Point, other: Point) -> bool:
-        better = (other.density, round(other.macs, 2), one.validation_accuracy)
-        worse = (one.density, round(one.macs, 2), other.validation_accuracy)
+        better = (other.density, round(other.cost, 2), one.validation_accuracy)
+        worse = (one.density, round(one.cost, 2), other.validation_accuracy)
         no_worse = all(b >= w for b, w in zip(better, worse, strict=True))
         return no_worse and (better != worse or one.epoch < other.epoch)
 
@@ -83,8 +93,13 @@ def pick(points: Sequence[Point], rule: Pick, bars: Bars) -> Point:
             epochs = ", ".join(str(point.epoch) for point in points)
             raise ConfigError(f"the frontier has no point of epoch {rule.value:g}; give {epochs}")
         return found[0]
-    if rule.rule in ("keep", "keep_macs"):
-        size = "density" if rule.rule == "keep" else "macs"
+    if rule.rule in SIZES:
+        size = SIZES[rule.rule]
+        if any(getattr(point, size) is None for point in points):
+            raise ConfigError(
+                "the search had no budget in time, so its points have no latency; choose with "
+                "--keep-macs, or search again with --keep-latency"
+            )
         small = [point for point in points if getattr(point, size) <= rule.value + 5e-5]
         if not small:
             least = min(getattr(point, size) for point in points)
