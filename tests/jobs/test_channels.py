@@ -282,3 +282,21 @@ def test_a_budget_in_an_unknown_runtime(base: BaseModel, tmp_path: Path) -> None
             keep_latency=0.5,
             runtime="openvin",
         )
+
+
+def test_weights_are_searched_in_what_is_left(done: Result, tmp_path: Path) -> None:
+    """Channels first, then weights: an adapter to the shrunk model, a fraction of its size."""
+    assert done.folder is not None
+    small = seam.load_base(f"model:{done.folder / 'model'}")
+    assert list(small.labels) == list(done.report["problem"]["outputs"])
+    kind = done.report["problem"]["kind"]
+    problem = PROBLEMS[kind]
+    plan = seam.plan(problem, epochs=2, levels=1, keep=0.5, final_density=0.5)
+    again = seam.reengineer(small, problem, "digits", out=tmp_path / "run", settings=plan)
+    assert again.report["density"] <= 0.501
+    before = done.report["accuracy"]["reengineered"]["value"]
+    # One against the rest draws its negatives from one label here, there from nine.
+    close = 0.0 if kind == "subset" else 0.05
+    assert again.report["accuracy"]["full"]["value"] == pytest.approx(before, abs=close + 1e-9)
+    assert again.report["adapter_bytes"] < done.report["adapter_bytes"]
+    assert seam.evaluate(tmp_path / "run")["accuracy"] == again.report["accuracy"]

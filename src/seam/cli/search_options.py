@@ -12,7 +12,9 @@ _POINT = "Which point"
 _DATA = "Data"
 _BASE = "Base model"
 
-Model = Annotated[str | None, typer.Argument(help="timm:NAME, torchvision:NAME or zoo:NAME.")]
+Model = Annotated[
+    str | None, typer.Argument(help="timm:NAME, torchvision:NAME, zoo:NAME or model:RUN/model.")
+]
 Labels = Annotated[
     str | None,
     typer.Option(help="One label (against the rest) or several, with commas between them."),

@@ -74,6 +74,7 @@ def align(
     rename: Mapping[str, str],
     strict: bool,
     where: str = "data",
+    rest: str | None = None,
 ) -> LabelledImages:
     """The same samples with labels counted as the base model counts them; -1 where it has none.
 
@@ -84,6 +85,8 @@ def align(
         rename: data label to base label, for names that differ.
         strict: every data label must be one of the base's (one-vs-rest needs to know the rest).
         where: what to call these samples in an error.
+        rest: the base's label for whatever it has no own label for, if it has such a one: the base
+            may be the result of a one-vs-rest problem.
 
     Raises:
         LabelError: a needed label is absent from the data, or (``strict``) a data label unknown.
@@ -91,6 +94,8 @@ def align(
     index = LabelIndex(base_labels, owner="the base model")
     renamed = [rename.get(name, name) for name in images.names]
     # The last place is for samples without a label, which have the number -1.
+    if rest in base_labels:
+        renamed = [name if name in base_labels else str(rest) for name in renamed]
     table = np.array([*(_number(index, name, strict) for name in renamed), -1], dtype=np.int64)
     for label in needed:
         if not (table[images.labels] == index.find(label)).any():

@@ -166,6 +166,7 @@ def choose(
             needed=needed,
             rename=config.rename,
             strict=strict,
+            rest=problem.outputs[0] if strict else None,
             where=f"data's {name} split",
         )
         for name, images in loaded.items()

@@ -169,16 +169,21 @@ def _budgeted(search: SearchConfig) -> tuple[str, str]:
 
 
 def _far_enough(search: SearchConfig, rule: Pick, given: Mapping[str, Any]) -> SearchConfig:
-    """Let a budget walk down to what is to be kept, unless its end was given."""
+    """Let a budget walk down to what is to be kept, unless its end was given.
+
+    For channels it ends there: the last level is the longest, and what was asked should have it.
+    """
     pressure = search.pressure
     mine, end = _budgeted(search)
     fixed = end.replace("-", "_") in given
     if rule.rule != mine or not isinstance(pressure, Budget) or fixed:
         return search
-    wanted = rule.value * (MARGIN if mine == "keep_latency" else 1)
-    return replace(
-        search, pressure=replace(pressure, final_density=min(wanted, pressure.final_density))
-    )
+    wanted = rule.value
+    if search.granularity == "weight":
+        wanted = min(wanted, pressure.final_density)
+    elif mine == "keep_latency":
+        wanted *= MARGIN
+    return replace(search, pressure=replace(pressure, final_density=min(wanted, 0.999)))
 
 
 def _check_reach(search: SearchConfig, rule: Pick) -> None:

@@ -1,4 +1,7 @@
-"""Base models by name: `timm:NAME`, `torchvision:NAME`, `zoo:NAME`, with optional local weights."""
+"""Base models by name: `timm:NAME`, `torchvision:NAME`, `zoo:NAME`, with optional local weights.
+
+`model:FOLDER` is what a search for channels has left, to be searched again.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from seam.models.base import BaseModel
 from seam.models.weights import load_weights, read_weights
 from seam.models.zoo import ZOO, shipped_weights
 
-SOURCES = ("timm", "torchvision", "zoo")
+SOURCES = ("timm", "torchvision", "zoo", "model")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +31,8 @@ class BaseSpec:
     '7'
 
     Args:
-        name: ``timm:NAME``, ``torchvision:NAME`` or ``zoo:NAME``.
+        name: ``timm:NAME``, ``torchvision:NAME``, ``zoo:NAME``, or ``model:FOLDER`` for the
+            ``model`` folder of a run made with channels, whose weights can be searched in turn.
         weights: a safetensors file, or a pickled state dict (read with ``weights_only``); without
             it the library's own pretrained weights.
         model_args: passed on to the library that builds the model.
@@ -91,9 +95,9 @@ class BaseSpec:
         if source not in SOURCES or not name:
             raise ModelError(
                 f"base model '{self.name}' is not of the form timm:NAME, torchvision:NAME, "
-                f"zoo:NAME{nearest(self.name, [f'zoo:{each}' for each in ZOO])}"
+                f"zoo:NAME, model:FOLDER{nearest(self.name, [f'zoo:{each}' for each in ZOO])}"
             )
-        build = {"timm": _timm, "torchvision": _torchvision, "zoo": _zoo}[source]
+        build = {"timm": _timm, "torchvision": _torchvision, "zoo": _zoo, "model": _shrunk}[source]
         return build(name, self.model_args, pretrained)
 
     def _preprocessing(self, own: Preprocessing) -> Preprocessing:
@@ -171,6 +175,15 @@ def _zoo(name: str, model_args: Mapping[str, Any], pretrained: bool) -> Built:
             raise ModelError(f"zoo:{name} comes without weights; give --weights FILE.safetensors")
         load_weights(module, shipped_weights(name), entry.weights)
     return module, entry.preprocessing, entry.labels
+
+
+def _shrunk(name: str, model_args: Mapping[str, Any], _pretrained: bool) -> Built:
+    from seam.artefacts.model_folder import load_model
+
+    if model_args:
+        raise ModelError(f"model:{name} is already built; leave --model-args out")
+    module, manifest = load_model(name)
+    return module, manifest.preprocessing, manifest.problem.outputs
 
 
 def _timm(name: str, model_args: Mapping[str, Any], pretrained: bool) -> Built:

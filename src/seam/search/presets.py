@@ -71,7 +71,7 @@ def preset(
             granularity="channel",
             epochs=30,
             start="saliency",
-            pressure=Budget(final_density=0.05, levels=10),
+            pressure=Budget(final_density=0.1, levels=4, growth=2.0),
             rates=Rates(score=0.03, head=0.01, tune=0.001, method="normalized"),
             head="slice" if problem.kind == "one-vs-rest" else "replace",
             tune="all",

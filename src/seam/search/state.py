@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from seam.core.config import SearchConfig
+from seam.core.config import Budget, SearchConfig
 from seam.masking.channels import Axis
 from seam.masking.gates import ChannelSet, Meter, attach_channels
 from seam.masking.head import Headed
@@ -166,7 +166,7 @@ def begin(
     channels only; ``exclude`` for weights only.
 
     Raises:
-        ConfigError: nothing is left to mask.
+        ConfigError: nothing is left to mask, or the budget cannot be met.
     """
     if config.granularity == "weight":
         return _set_up(model, config, lambda: attach(model.backbone, exclude=exclude))
@@ -186,6 +186,8 @@ def _with_channels(
     state = _set_up(model, config, gates)
     assert isinstance(state.masks, ChannelSet)
     state.masks.set_prices(config.channels.price)
+    assert isinstance(config.pressure, Budget)
+    state.masks.counts_for(config.pressure.final_density)  # refused now if it cannot be met
     return state
 
 
