@@ -38,13 +38,13 @@ VEHICLES = (
     "go-kart",
 )
 SETTINGS: dict[str, dict[str, Any]] = {
-    "resnet20": {"final_macs": 0.25, "levels": 2, "growth": 3.0},
-    "vgg16": {"final_macs": 0.04, "levels": 3, "growth": 3.0},
-    "mobilenet": {"final_macs": 0.35, "levels": 2, "growth": 2.0, "batch_size": 32},
+    "resnet20": {"final_macs": 0.25, "levels": 2, "growth": 6.0, "fall": 0.1},
+    "vgg16": {"final_macs": 0.04, "levels": 2, "growth": 6.0, "fall": 0.1},
+    "mobilenet": {"final_macs": 0.35, "levels": 1, "fall": 0.1, "batch_size": 32},
 }
 EPOCHS = {
-    "resnet20": {"subset": 24, "one-vs-rest": 8},
-    "vgg16": {"subset": 14, "one-vs-rest": 5},
+    "resnet20": {"subset": 48, "one-vs-rest": 16},
+    "vgg16": {"subset": 28, "one-vs-rest": 10},
     "mobilenet": {"subset": 8},
 }
 

@@ -148,6 +148,10 @@ class SearchConfig:
         _one_of("tune", self.tune, get_args(Tune))
         _one_of("norm", self.norm, get_args(Norm))
         _require(
+            self.norm == "frozen" or self.tune != "none",
+            "norm statistics can adapt only where norm layers are tuned; give tune 'norm' or 'all'",
+        )
+        _require(
             self.granularity == "weight" or isinstance(self.pressure, Budget),
             "channels are searched under a budget; give preset 'default', or granularity 'weight'",
         )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from itertools import islice
 
 from torch import Tensor
 
 from seam.core.config import Budget, Penalty, SearchConfig
 from seam.errors import NumericalError
+from seam.search.calibrate import calibrate
 from seam.search.objective import Objective
 from seam.search.saliency import saliency, start_from
 from seam.search.samples import Samples, SearchData
@@ -16,6 +18,7 @@ from seam.search.schedule import budget_at, place, rate_at
 from seam.search.state import SearchState, begin
 
 SALIENCY_BATCHES = 32
+CALIBRATION_BATCHES = 8
 
 __all__ = ["SearchState", "begin", "search"]
 
@@ -39,6 +42,10 @@ def search(
     """
     steps = math.ceil(len(data.train) / config.batch_size)
     if not state.started:
+        if state.statistics:
+            batches = data.train.shuffled(config.batch_size, seed=_epoch_seed(seed, -1))
+            images = (batch.images for batch in islice(batches, CALIBRATION_BATCHES))
+            calibrate(state.model.backbone, state.tuned, images)
         _start(state, data.train, config, objective, seed)
         state.started = True
     while state.epoch < config.epochs:

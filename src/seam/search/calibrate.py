@@ -1,0 +1,84 @@
+"""Norm statistics of the data at hand, without a change to what the model computes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from seam.masking.parametrization import join
+
+
+@torch.no_grad()
+def calibrate(
+    module: nn.Module, parameters: Mapping[str, nn.Parameter], batches: Iterable[Tensor]
+) -> None:
+    """Set every batch norm's running statistics to those of ``batches``, scale and shift to match.
+
+    Afterwards the module gives the outputs it gave before, to rounding, in evaluation mode; and in
+    training mode nearly those, even where its statistics had been folded into scale and shift, as
+    in models that come back from a quantized format.
+
+    >>> norm = nn.BatchNorm1d(2).eval()
+    >>> images = torch.tensor([[1.0, 2.0], [3.0, 6.0]])
+    >>> before = norm(images)
+    >>> calibrate(norm, dict(norm.named_parameters()), [images])
+    >>> norm.running_mean.tolist(), torch.allclose(norm(images), before, atol=1e-5)
+    ([2.0, 4.0], True)
+
+    Args:
+        module: in evaluation mode; changed in place.
+        parameters: its scales and shifts, by their names in the plain module.
+        batches: inputs.
+    """
+    norms = {
+        name: layer
+        for name, layer in module.named_modules()
+        if isinstance(layer, _BatchNorm) and join(name, "weight") in parameters
+    }
+    sums = {name: torch.zeros(3, layer.num_features).double() for name, layer in norms.items()}
+    hooks = [
+        layer.register_forward_pre_hook(
+            lambda _layer, inputs, name=name: _add(sums[name], inputs[0])
+        )
+        for name, layer in norms.items()
+    ]
+    try:
+        for images in batches:
+            module(images)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    for name, layer in norms.items():
+        count, total, squares = sums[name]
+        if bool((count > 1).all()):
+            mean = total / count
+            variance = (squares / count - mean.square()).clamp_min(0)
+            _move(layer, parameters, name, mean, variance)
+
+
+def _add(sums: Tensor, inputs: Tensor) -> None:
+    channels = inputs.detach().transpose(0, 1).flatten(1).double().cpu()
+    sums += torch.stack(
+        [
+            torch.full((len(channels),), float(channels.shape[1])).double(),
+            channels.sum(1),
+            channels.square().sum(1),
+        ]
+    )
+
+
+def _move(
+    layer: Any, parameters: Mapping[str, nn.Parameter], name: str, mean: Tensor, variance: Tensor
+) -> None:
+    """Other statistics, and the scale and shift that make up for them."""
+    scale, shift = parameters[join(name, "weight")], parameters[join(name, "bias")]
+    mean, variance = (value.to(layer.running_mean) for value in (mean, variance))
+    slope = scale / (layer.running_var + layer.eps).sqrt()
+    shift.add_(slope * (mean - layer.running_mean))
+    scale.copy_(slope * (variance + layer.eps).sqrt())
+    layer.running_mean.copy_(mean)
+    layer.running_var.copy_(variance)

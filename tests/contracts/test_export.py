@@ -1,0 +1,125 @@
+"""Contract 3 to its end, one row an architecture: attach, search two steps, shrink, export, compare.
+
+Each row is written as ONNX, for OpenVINO and as a `torch.export` program, opened again, and
+compared with the shrunk module one image at a time and three at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import torch
+from architectures import CHANNEL_ARCHITECTURES, built
+from torch import Tensor, nn
+
+from seam.artefacts.adapter import Adapter, BaseReference, apply_adapter
+from seam.core.config import Budget, Channels, SearchConfig
+from seam.core.preprocessing import Preprocessing
+from seam.core.problem import Problem
+from seam.evaluation.cost import MacsMeter, executed_macs
+from seam.exporting.compare import compare
+from seam.exporting.formats import FORMATS
+from seam.exporting.session import open_session
+from seam.masking.channels import find_axes
+from seam.masking.head import attach_head
+from seam.models.base import BaseModel
+from seam.search.loop import begin, search
+from seam.search.objective import Objective
+from seam.search.presets import preset
+from seam.search.samples import Batch, SearchData
+from seam.shrink.check import TOLERANCE, checked
+from seam.shrink.remove import bits_of
+from seam.shrink.shrink import shrink
+
+PROBLEM = Problem.subset(["0", "1", "2"])
+BUDGET = 0.7
+IMAGES = 3
+
+
+@dataclass
+class Noise:
+    """As many random images as two steps need."""
+
+    images: Tensor
+    targets: Tensor
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def shuffled(self, batch_size: int, *, seed: int) -> Iterator[Batch]:
+        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
+        for numbers in order.split(batch_size):
+            yield Batch(self.images[numbers], self.targets[numbers], numbers)
+
+    def ordered(self, batch_size: int) -> Iterator[Batch]:
+        for numbers in torch.arange(len(self)).split(batch_size):
+            yield Batch(self.images[numbers], self.targets[numbers], numbers)
+
+
+def two_steps() -> SearchConfig:
+    """The preset, with one level: its budget is reached, and the network shrunk, before step 2."""
+    return replace(
+        preset("default", PROBLEM, granularity="channel"),
+        epochs=1,
+        batch_size=4,
+        head="slice",
+        pressure=Budget(final_density=BUDGET, levels=1),
+        channels=Channels(round_to=1),
+    )
+
+
+def based(module: nn.Module, images: Tensor) -> BaseModel:
+    """A row of the table as a base model of ten labels."""
+    channels, side = images.shape[1:3]
+    values = Preprocessing(size=side, mean=(0.5,) * channels, std=(0.5,) * channels)
+    return BaseModel(module, tuple("0123456789"), values)
+
+
+def shrunk(name: str) -> tuple[nn.Module, Tensor, float]:
+    """A row after two steps of its search, without what they removed; images; MACs of its base."""
+    module, images = built(CHANNEL_ARCHITECTURES[name])
+    images = torch.randn(8, *images.shape[1:])
+    base, config, example = based(module, images), two_steps(), images[:1]
+    members = PROBLEM.members(base.labels)
+    model = attach_head(module, config.head, members, example=example, seed=0)
+    axes = checked(model, find_axes(model, example), example).axes
+    whole = executed_macs(model, example)
+    meter = MacsMeter.of(model, example, base=whole)
+    noise = Noise(images, torch.arange(len(images)) % len(members))
+    base = replace(base, module=built(CHANNEL_ARCHITECTURES[name])[0])
+    state = begin(model, config, axes=axes, meter=meter)
+    list(search(state, SearchData(noise, noise), config, Objective(), seed=0))
+    adapter = Adapter.from_snapshot(
+        state.snapshot(),
+        head_kind=config.head,
+        problem=PROBLEM,
+        preprocessing=base.preprocessing,
+        base=BaseReference.of(base, PROBLEM),
+        config=config.to_dict(),
+    )
+    masked = apply_adapter(adapter, base)
+    masks = {f"backbone.{name}": mask for name, mask in adapter.masks.items()}
+    small = shrink(masked, axes, bits_of(axes, masked, masks), images)
+    assert small.difference <= TOLERANCE
+    return small.module, images[:IMAGES], whole
+
+
+@pytest.mark.parametrize("name", list(CHANNEL_ARCHITECTURES))
+def test_searched_shrunk_and_exported(name: str, tmp_path: Path) -> None:
+    import time
+    t0=time.process_time()
+    model, images, whole = shrunk(name)
+    t1=time.process_time()
+    print("TIME", name, "shrunk", round(t1-t0,1))
+    assert executed_macs(model, images[:1]) <= BUDGET * whole
+    for kind in FORMATS.values():
+        t1=time.process_time()
+        file = tmp_path / kind.name / kind.file
+        file.parent.mkdir()
+        kind.write(model, images[:1], file)
+        found = compare(open_session(file, threads=1), model, images, tolerance=kind.tolerance)
+        print("TIME", name, kind.name, round(time.process_time()-t1,1), found["largest_relative_difference"], flush=True)
+        assert found["agrees"], (kind.name, found)
