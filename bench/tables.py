@@ -260,6 +260,8 @@ def presets() -> str:
         for kind, values in found.items():
             rule = pick.rule if pick.rule == "paper" else f"{pick.rule} {pick.value:g}"
             columns[f"{name}, {kind}" if kind else name] = {**values, "pick": rule}
+    small = flat(preset("default", problems["others"], granularity="channel").to_dict())
+    columns["default, channels"] = {**small, "pick": columns["default"]["pick"]}
     settings = list(dict.fromkeys(key for values in columns.values() for key in values))
     rows = [
         [f"`{key}`", *(values.get(key, "") for values in columns.values())]
@@ -302,6 +304,12 @@ def render(name: str, root: Path, document: Path) -> str:
         path = root / RESULTS / file
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
+    def read_all(folder: str) -> list[Values]:
+        files = sorted((root / RESULTS / folder).glob("*.json"))
+        return [json.loads(file.read_text(encoding="utf-8")) for file in files]
+
+    import channel_tables
+
     merged = "default_vs_paper.json"
     tables: dict[str, Callable[[], str]] = {
         "reuse": lambda: reuse(read(merged), ["default"], merged),
@@ -311,6 +319,9 @@ def render(name: str, root: Path, document: Path) -> str:
         "paper-reference": lambda: reference(read("paper_reference.json")),
         "mobilenet-vehicles": lambda: vehicles(read("mobilenet_vehicles.json")),
         "masked-step": lambda: step_cost(read("masked_step.json")),
+        "channels": lambda: channel_tables.channels(read_all("channels")),
+        "channels-latency": lambda: channel_tables.latency(read_all("channels")),
+        "channels-size": lambda: channel_tables.sizes(read_all("channels")),
         "presets": presets,
         "picture": lambda: picture(root, document),
     }

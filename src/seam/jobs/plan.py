@@ -87,9 +87,9 @@ def plan(
         base: the base model's name, as ``zoo:cifar_vgg16``, and its number of labels.
         changes: any field of `Plan`, `SearchConfig`, `DataConfig`; ``score_lr``, ``head_lr``,
             ``tune_lr``, ``alpha``, ``final_density``, ``final_macs``, ``final_latency``,
-            ``levels``, ``growth``, ``fall``, ``round_to``, ``price``, ``runtime``, ``batch``; and at most
-            one of ``tolerance``, ``keep``, ``keep_macs``, ``keep_latency``, ``epoch`` to choose
-            the point. None changes nothing. A ``keep`` below the preset's final density
+            ``levels``, ``growth``, ``fall``, ``round_to``, ``price``, ``runtime``, ``batch``; and
+            at most one of ``tolerance``, ``keep``, ``keep_macs``, ``keep_latency``, ``epoch`` to
+            choose the point. None changes nothing. A ``keep`` below the preset's final density
             lets the walk go on to it.
 
     Raises:

@@ -170,13 +170,47 @@ class ChannelSet(Attached):
                 low = middle
             else:
                 high = middle - 1
-        return self._rounded(chosen[low - 1].tolist() if low else [0] * len(self.axes))
+        counts = self._rounded(chosen[low - 1].tolist() if low else [0] * len(self.axes))
+        return self._filled(counts, share)
+
+    def _filled(self, counts: dict[str, int], share: float) -> dict[str, int]:
+        """Counts with whole multiples added where they fit, the most important ones first.
+
+        Rounding leaves a part of the budget unused, a large one where an axis runs through many
+        layers.
+        """
+        ordered = {
+            axis.name: self.units[axis.name].score.detach().sort(descending=True).values
+            / self.price[axis.name]
+            for axis in self.axes
+        }
+        open_axes = {axis.name: axis for axis in self.axes}
+        while open_axes:
+            gains = {}
+            for name, axis in open_axes.items():
+                upper = min(axis.size, counts[name] + self._multiple(axis))
+                if upper > counts[name]:
+                    gains[name] = (float(ordered[name][counts[name] : upper].mean()), upper)
+            for name in sorted(gains, key=lambda each: -gains[each][0]):
+                wider = {**counts, name: gains[name][1]}
+                if self._cost(wider) <= share + 1e-9:
+                    counts = wider
+                    break
+                del open_axes[name]  # it fits even less when others have grown
+            else:
+                return counts
+            open_axes = {name: open_axes[name] for name in gains if name in open_axes}
+        return counts
+
+    def _multiple(self, axis: Axis) -> int:
+        """Units of an axis that are kept or removed together."""
+        return max(1, self.round_to // axis.per_unit)
 
     def _rounded(self, counts: Sequence[int]) -> dict[str, int]:
         """Counts as the nearest multiples that a layer may have."""
         found = {}
         for axis, count in zip(self.axes, counts, strict=True):
-            multiple = max(1, self.round_to // axis.per_unit)
+            multiple = self._multiple(axis)
             nearest = max(multiple, (count + multiple // 2) // multiple * multiple)
             found[axis.name] = min(axis.size, nearest)
         return found

@@ -1,0 +1,130 @@
+"""The tables of channel runs, from the JSON in bench/results/channels."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tables import listed, markdown, over_seeds, percent, provenance, spread
+
+Values = Mapping[str, Any]
+RUNTIMES = ("onnxruntime", "openvino", "torch")
+BATCHES = ("1", "16")
+
+
+def grouped(runs: Sequence[Values]) -> dict[tuple[str, str], list[Values]]:
+    """Runs by base and problem, seeds together."""
+    found: dict[tuple[str, str], list[Values]] = defaultdict(list)
+    for run in sorted(runs, key=lambda run: (run["base"], run["seed"])):
+        found[run["base"], problem_name(run["problem"])].append(run)
+    return dict(found)
+
+
+def problem_name(problem: Values) -> str:
+    outputs = problem["outputs"]
+    if problem["kind"] == "one-vs-rest":
+        return f"{outputs[1]} or not"
+    return ", ".join(outputs) if len(outputs) <= 4 else f"{outputs[0]} and {len(outputs) - 1} more"
+
+
+def source(runs: Sequence[Values], folder: str) -> str:
+    return provenance(runs[0] if runs else {}, folder)
+
+
+def channels(runs: Sequence[Values]) -> str:
+    """Accuracy and size, one row a base and problem."""
+    heads = [
+        *("base", "problem", "full", "restricted", "re-engineered", "against restricted"),
+        *("MACs left", "weights left", "minutes", "seeds"),
+    ]
+    rows = []
+    for (base, problem), group in grouped(runs).items():
+        rows.append(
+            [
+                base,
+                problem,
+                *(
+                    over_seeds([run["accuracy"][method] for run in group])
+                    for method in ("full", "restricted", "reengineered")
+                ),
+                over_seeds([run["against_restricted"]["difference"] for run in group]),
+                spread([run["macs"]["executed"] / run["macs"]["base"] for run in group]),
+                spread([run["weights"]["kept"] / run["weights"]["base"] for run in group]),
+                f"{sum(run['seconds']['total'] for run in group) / len(group) / 60:.0f}",
+                listed([run["seed"] for run in group]),
+            ]
+        )
+    n = listed([run["accuracy"]["full"]["n"] for run in runs])
+    note = (
+        f"All in %, differences in points; n = {n} test images. One seed: the 95 % interval; "
+        "several: the mean, lowest to highest. MACs and weights are those of the shrunk model, its "
+        "head counted. The size was fixed beforehand. " + source(runs, "channels/*.json")
+    )
+    return markdown(heads, rows, note)
+
+
+def latency(runs: Sequence[Values]) -> str:
+    """Time of the shrunk model over the base's, one row a base, problem and runtime."""
+    heads = ["base", "problem", "runtime"]
+    for size in BATCHES:
+        heads += [f"batch {size}: base to shrunk, ms", "ratio (quartiles)"]
+    timed = [run for run in runs if "latency" in run]
+    rows, ratios = [], []
+    for (base, problem), group in grouped(timed).items():
+        found = group[0]["latency"]
+        for runtime in RUNTIMES:
+            if "skipped" in found.get(runtime, {"skipped": ""}):
+                continue
+            row = [base, problem, runtime]
+            for size in BATCHES:
+                cell = found[runtime][size]
+                low, high = cell["iqr"]
+                row += [
+                    f"{cell['base_ms']:.3g} to {cell['result_ms']:.3g}",
+                    f"{cell['ratio']:.3f} ({low:.3f} to {high:.3f})",
+                ]
+                if runtime != "torch":
+                    ratios.append(cell["ratio"])
+            rows.append(row)
+    threads = listed([run["latency"]["threads"] for run in timed])
+    note = "Nothing was timed."
+    if ratios:
+        mean = 1 - sum(ratios) / len(ratios)
+        note = (
+            f"The shrunk model with its head against the base with its own; threads: {threads}; "
+            f"{timed[0]['latency']['machine'].get('cpu', '')}. Mean reduction of inference time "
+            f"over the {len(ratios)} cells of ONNX Runtime and OpenVINO: {percent(mean, 1)} %. "
+            + source(timed, "channels/*.json")
+        )
+    return markdown(heads, rows, note)
+
+
+def sizes(runs: Sequence[Values]) -> str:
+    """Disk, memory, and the gain from plain PyTorch to the best runtime."""
+    heads = [
+        *("base", "problem", "base, MB", "shrunk, MB", "peak memory: base to shrunk, MB"),
+        *(f"batch {size}: fastest runtime, gain over the base in PyTorch" for size in BATCHES),
+    ]
+    timed = [run for run in runs if "latency" in run]
+    rows = []
+    for (base, problem), group in grouped(timed).items():
+        run = group[0]
+        memory = run["peak_memory_bytes"]
+        fastest = run["latency"]["fastest"]
+        rows.append(
+            [
+                base,
+                problem,
+                f"{run['size_bytes']['base'] / 1e6:.2f}",
+                f"{run['size_bytes']['result'] / 1e6:.3f}",
+                f"{memory['base'] / 1e6:.0f} to {memory['result'] / 1e6:.0f}"
+                if "base" in memory
+                else "",
+                *(
+                    f"{fastest[size]['runtime']}, {fastest[size]['gain_over_plain_torch']:.1f} x"
+                    for size in BATCHES
+                ),
+            ]
+        )
+    return markdown(heads, rows, source(timed, "channels/*.json"))
