@@ -60,13 +60,6 @@ def attached(model: nn.Module, axes: list[Axis]) -> ChannelSet:
     return attach_channels(model, axes, meter=lambda widths: float(sum(widths.values())))
 
 
-def set_bits(channels: ChannelSet, bits: dict[str, Tensor]) -> None:
-    with torch.no_grad():
-        for name, score in channels.scores().items():
-            score.copy_(bits[name].float())
-            channels.units[name].threshold = 0.5
-
-
 def test_every_axis_can_be_removed(row: tuple[str, nn.Module, Tensor, list[Axis]]) -> None:
     name, model, images, axes = row
     assert len(axes) >= LEAST_AXES[name]
@@ -86,7 +79,7 @@ def test_attach_is_identity_and_detach_restores(
         plain = model(images)
         channels = attached(model, axes)
         assert torch.equal(model(images), plain)
-    set_bits(channels, some_bits(axes))
+    channels.load_bits(some_bits(axes))
     channels.detach()
     assert [type(layer) for layer in model.modules()] == kinds
     assert list(model.state_dict()) == list(before)
@@ -102,7 +95,7 @@ def test_gated_masked_and_removed_are_one(
     silent = masked(model, axes, bits)
     small = remove(model, axes, bits)
     channels = attached(model, axes)
-    set_bits(channels, bits)
+    channels.load_bits(bits)
     with torch.no_grad():
         gated, expected = model(images), silent(images)
     assert torch.allclose(gated, expected, rtol=0, atol=TOLERANCE * float(expected.abs().max()))
@@ -145,7 +138,7 @@ def test_a_channel_behind_its_norm_is_exactly_zero() -> None:
     channels = attached(model, find_axes(model, images[:1]))
     bits = channels.bits()
     bits["0"][3] = False
-    set_bits(channels, bits)
+    channels.load_bits(bits)
     with torch.no_grad():
         behind = model[:2](images)
     assert torch.equal(behind[:, 3], torch.zeros_like(behind[:, 3]))
@@ -182,6 +175,19 @@ def test_what_the_graph_misreads_is_refused_and_the_rest_kept() -> None:
     found = checked(model, axes, torch.zeros(1, 4))
     assert "changed the outputs" in found.refused["first"]
     assert "before" in [axis.name for axis in found.axes]
+
+
+def test_an_activation_that_is_not_zero_at_zero_is_refused() -> None:
+    layers = [nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Sigmoid(), nn.Conv2d(8, 4, 3)]
+    model, images = built(lambda: (nn.Sequential(*layers, nn.Flatten()), torch.randn(2, 3, 8, 8)))
+    found = checked(model, find_axes(model, images[:1]), images)
+    assert "changed the outputs" in found.refused["0"]
+
+
+def test_heads_are_rounded_by_their_channels() -> None:
+    model, images = built(CHANNEL_ARCHITECTURES["vit_tiny_patch16_224"])
+    heads = next(axis for axis in find_axes(model, images[:1]) if axis.name == "blocks.0.attn")
+    assert (heads.size, heads.per_unit) == (3, 64)
 
 
 def test_a_wrong_shrink_is_never_handed_over() -> None:

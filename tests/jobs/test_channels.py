@@ -198,6 +198,12 @@ def test_bad_settings(
     assert not (tmp_path / "run" / "report.json").exists()
 
 
+def test_nothing_but_the_head_may_be_tuned(base: BaseModel) -> None:
+    done = search(base, PROBLEMS["one-vs-rest"], None, tune="none")
+    assert done.report["model"]["kind"] == "shrunk"
+    assert not done.adapter.delta
+
+
 def damaged(folder: Path, **changes: Any) -> None:
     file = folder / MANIFEST
     document = json.loads(file.read_text())
@@ -216,6 +222,8 @@ def damaged(folder: Path, **changes: Any) -> None:
         {"folded": ["backbone.nowhere"]},
         {"recipe": {"name": "zoo:none"}},
         {"recipe": {"surprise": 1}},
+        {"recipe": {"name": "zoo:digits", "model_args": {"checkpoint_path": "x"}}},
+        {"recipe": {"name": "model:."}},
         {"base": {}},
         {"tensors": {"bytes": 1, "sha256": "0" * 64}},
     ],

@@ -35,6 +35,8 @@ from seam.shrink.fold import drop_norm
 FORMAT, VERSION = "seam-model", 1
 MANIFEST, TENSORS, PROGRAM = "model.json", "model.safetensors", "model.pt2"
 MAX_MANIFEST = 64 * 2**20
+FILE_ARGUMENTS = ("checkpoint_path", "pretrained", "pretrained_cfg", "pretrained_cfg_overlay")
+"""Model arguments with which a manifest could have a library open files or the network."""
 _MEND = "make it again with seam reengineer"
 
 
@@ -119,6 +121,8 @@ def save_model(
 ) -> int:
     """Write ``model/``, whole or not at all; returns the size in bytes of tensors and manifest.
 
+    A module that PyTorch cannot export for batches of any size comes without a program.
+
     Raises:
         RunFolderError: the folder cannot be written.
     """
@@ -133,7 +137,11 @@ def save_model(
     }
     text = json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
     files = {TENSORS: tensors, MANIFEST: text.encode()}
-    write_folder(folder, {**files, PROGRAM: _program(module, example)})
+    try:
+        program = {PROGRAM: _program(module, example)}
+    except ModelError:  # the module runs, but not for every batch size in one program
+        program = {}
+    write_folder(folder, {**files, **program})
     return sum(map(len, files.values()))
 
 
@@ -183,8 +191,10 @@ def load_model(
 
 def _architecture(place: Path, recipe: Mapping[str, Any]) -> nn.Module:
     try:
+        if not set(recipe.get("model_args", {})).isdisjoint(FILE_ARGUMENTS):
+            raise TypeError("its model arguments name a file")
         return BaseSpec(**recipe).architecture()
-    except TypeError as error:
+    except (TypeError, AttributeError, RecursionError) as error:
         raise ModelError(
             f"the model in {shown(place)} names its base in an unknown way ({one_line(error)}); "
             f"{_MEND}"
@@ -234,6 +244,8 @@ def _read_manifest(place: Path) -> tuple[dict[str, Any], ModelManifest]:
 def _read_tensors(place: Path, document: Mapping[str, Any]) -> dict[str, Tensor]:
     file = place / TENSORS
     try:
+        if file.stat().st_size != document["tensors"]["bytes"]:
+            raise ValueError("its size is not the manifest's")
         data = file.read_bytes()
         if hashlib.sha256(data).hexdigest() != document["tensors"]["sha256"]:
             raise ValueError("its SHA-256 is not the manifest's")

@@ -247,9 +247,13 @@ def show(output: Output, result: Result) -> None:
 
     pictures = write_pictures(result)
     output.show(summary(result.report), per_label(result.report))
+    shrunk = result.report["model"]["kind"] == "shrunk"
+    more = f"seam export {result.folder} --to onnx" if shrunk else f"seam evaluate {result.folder}"
+    if shrunk:
+        more += f"   or   seam evaluate {result.folder} --latency"
     output.show(
         f"run folder: {result.folder}  (pictures: {', '.join(file.name for file in pictures)})",
-        f"next: seam predict {result.folder} IMAGE   or   seam evaluate {result.folder}   "
+        f"next: seam predict {result.folder} IMAGE   or   {more}   "
         f"or   seam inspect {result.folder}/adapter",
     )
     output.document(result.report)

@@ -25,7 +25,7 @@ def quantize_onnx(source: Path, path: Path, images: Sequence[Tensor]) -> None:
 
     Static, with quantize-dequantize pairs; weights per channel; ranges by minimum and maximum.
     Weights use 7 of their 8 bits: on processors without VNNI sums of two products of 8 bits would
-    saturate (VGG-16 on CIFAR-10: 95.6 % instead of 99.6 % of the answers as in float32).
+    saturate, and change answers.
 
     Args:
         source: a float32 model, as `to_onnx` writes it.

@@ -62,7 +62,7 @@ def latency_meter(
     ours, theirs = layers_of(model, example), layers_of(base, example)
     specs = [spec for _, spec in (*ours, *theirs)]
     table = _saved(folder)
-    if table is None or (table.runtime, table.batch) != (channels.runtime, channels.batch):
+    if table is None or not table.fits(specs, runtime=channels.runtime, batch=channels.batch):
         observer.stage(f"timing the layers in {channels.runtime}")
         table = measure_table(specs, runtime=channels.runtime, batch=channels.batch)
     names = tuple(name for name, _ in ours)
@@ -80,8 +80,8 @@ def _saved(folder: RunFolder | None) -> LatencyTable | None:
 
 
 def keep_table(meter: object, folder: RunFolder) -> None:
-    """Write a latency meter's table into the run folder, if it is not there yet."""
-    if isinstance(meter, LatencyMeter) and not (folder.path / TABLE).exists():
+    """Write a latency meter's table into the run folder."""
+    if isinstance(meter, LatencyMeter):
         folder.write_json(TABLE, meter.table.to_dict())
 
 

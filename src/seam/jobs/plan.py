@@ -96,6 +96,8 @@ def plan(
         ConfigError: a name is unknown, or a value out of range.
     """
     given = {name: value for name, value in changes.items() if value is not None}
+    if given.get("tune") == "none":
+        given = {"norm": "frozen", **given}  # statistics adapt only with scale and shift
     granularity = given.get("granularity", "weight")
     _check_end(granularity, given)
     search = preset(preset_name, problem, base=base, granularity=granularity)

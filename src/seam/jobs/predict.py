@@ -116,7 +116,7 @@ def load(path: str | Path, *, base: BaseModel | None = None, device: str = "cpu"
     sidecar = find_export(place)
     if sidecar is not None:
         return _exported(sidecar)
-    for small in (place, RunFolder(place).model):
+    for small in (place, RunFolder(place).model, place.parent if place.suffix else place):
         if (existing(small) / MANIFEST).exists():
             return _shrunk(small, base, device)
     is_adapter = (existing(place) / "adapter.json").exists()  # a killed writer may have moved it

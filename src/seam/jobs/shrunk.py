@@ -44,6 +44,7 @@ def finished(task: Task, adapter: Adapter, masked: nn.Module) -> Finished:
         "difference": small.difference,
         "samples": small.samples,
         "folded": len(small.folded),
+        "left_whole": task.left_whole(),
     }
     manifest = ModelManifest(
         recipe=task.base.recipe,

@@ -12,6 +12,7 @@ from torch import nn
 from seam.artefacts.run import RunFolder, environment
 from seam.core.problem import Problem
 from seam.data.prepare import DataSource, prepare
+from seam.errors import ConfigError
 from seam.evaluation.accuracy import outputs_of
 from seam.evaluation.cost import MacsMeter
 from seam.jobs.baselines import Baselines, class_weights, fit_baselines
@@ -20,13 +21,13 @@ from seam.jobs.measure import Costs
 from seam.jobs.observe import Observer, Silent
 from seam.jobs.plan import Plan
 from seam.masking.channels import Axis, find_axes, leave_out
-from seam.masking.gates import Meter
+from seam.masking.gates import ChannelSet, Meter
 from seam.masking.head import SliceHead, attach_head
 from seam.models.base import BaseModel
 from seam.search.frontier import Bars
 from seam.search.loop import SearchState, begin
 from seam.search.objective import Objective
-from seam.shrink.check import checked
+from seam.shrink.check import Checked, checked
 
 
 class Task:
@@ -36,7 +37,7 @@ class Task:
         base.check()
         base = base.in_evaluation()
         self.base, self.problem, self.settings = base, problem, settings
-        self._found_axes: list[Axis] | None = None
+        self._axes: Checked | None = None
         self.members = problem.members(base.labels)
         self.data = prepare(
             data,
@@ -86,11 +87,18 @@ class Task:
                 "base": sum(p.numel() for p in self.base.module.parameters()),
                 "maskable": sum(mask.numel() for mask in state.kept().values()),
             },
+            **self._channel_facts(state),
             "epochs": config.epochs,
             "steps": config.epochs * -(-len(self.data.search.train) // config.batch_size),
             "validation": {"full": self.bars.full, "restricted": self.bars.restricted},
             **self.provenance(),
         }
+
+    def _channel_facts(self, state: SearchState) -> dict[str, Any]:
+        if not isinstance(state.masks, ChannelSet):
+            return {}
+        units = {axis.name.removeprefix("backbone."): axis.size for axis in state.masks.axes}
+        return {"channels": units, "left_whole": self.left_whole()}
 
     def objective(self) -> Objective:
         """The loss of the search; with distillation, the base's restricted answers in it."""
@@ -141,8 +149,22 @@ class Task:
         return begin(model, config, axes=self.axes(model), meter=meter), costs
 
     def axes(self, model: nn.Module) -> list[Axis]:
-        """The axes of a headed base along which removal was seen to change nothing by itself."""
-        if self._found_axes is None:
+        """The axes of a headed base along which removal was seen to change nothing by itself.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        if self._axes is None:
             axes = leave_out(find_axes(model, self.base.example()), self.settings.exclude)
-            self._found_axes = checked(model, axes, self.base.example()).axes
-        return self._found_axes
+            self._axes = checked(model, axes, self.base.example())
+        if not self._axes.axes:
+            reasons = "".join(f" ({n}: {reason})" for n, reason in [*self.left_whole().items()][:1])
+            raise ConfigError(
+                f"no channel of the base model can be removed{reasons}; choose --granularity weight"
+            )
+        return self._axes.axes
+
+    def left_whole(self) -> dict[str, str]:
+        """Layers whose channels could not be removed without a change, and what happened."""
+        refused = self._axes.refused if self._axes is not None else {}
+        return {name.removeprefix("backbone."): reason for name, reason in refused.items()}

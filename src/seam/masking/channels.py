@@ -27,7 +27,7 @@ from seam.masking.sides import ChannelLayer, Place, Side, is_attention, side_siz
 
 @dataclass(frozen=True, eq=False)
 class Slot:
-    """Where an axis runs along one side of a layer.
+    """Where an axis runs along one side of a layer; ``heads`` says that its channels are heads.
 
     ``units[i]`` is the unit that channel ``indices[i]`` of the side belongs to. ``gated`` says that
     a mask has to silence the layer here: it is an output that no norm layer of the axis follows.
@@ -37,6 +37,7 @@ class Slot:
     indices: Tensor
     units: Tensor
     gated: bool
+    heads: bool = False
 
     @property
     def per_unit(self) -> int:
@@ -57,8 +58,8 @@ class Axis:
 
     @property
     def per_unit(self) -> int:
-        """Channels a unit stands for, where it stands for fewest."""
-        return min(slot.per_unit for slot in self.slots)
+        """Channels of a layer that a unit stands for, where it stands for fewest."""
+        return min(slot.per_unit for slot in self.slots if not slot.heads)
 
 
 def find_axes(module: nn.Module, example: Tensor) -> list[Axis]:
@@ -332,15 +333,9 @@ def _axis(
     for place in places:
         pairs = sorted((index, unit) for unit, each in enumerate(members) for index in each[place])
         indices, units = zip(*pairs, strict=True)
-        gated = place[1] == "out" and not is_attention(layers[place[0]])
-        slots.append(
-            Slot(
-                place,
-                torch.tensor(indices),
-                torch.tensor(units),
-                gated and place[0] not in normed,
-            )
-        )
+        heads = is_attention(layers[place[0]])
+        gated = place[1] == "out" and not heads and place[0] not in normed
+        slots.append(Slot(place, torch.tensor(indices), torch.tensor(units), gated, heads))
     first = next(name for name, side in places if side == "out")
     return Axis(first, len(members), tuple(slots))
 

@@ -113,6 +113,13 @@ class ChannelSet(Attached):
         """Which units are kept (bool), by the axis' name."""
         return {name: units.bits for name, units in self.units.items()}
 
+    def load_bits(self, bits: Mapping[str, Tensor]) -> None:
+        """Set which units are kept (bool), by the axis' name."""
+        with torch.no_grad():
+            for name, units in self.units.items():
+                units.score.copy_(bits[name].to(units.score))
+                units.threshold = 0.5
+
     def cost(self) -> float:
         """What the kept units cost."""
         return self._cost({name: int(bits.sum()) for name, bits in self.bits().items()})

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from seam.masking.channels import Axis, Slot
+from seam.masking.channels import Axis
 from seam.masking.head import Headed
 from seam.masking.parametrization import join
 from seam.masking.sides import tensors_along
@@ -50,9 +50,8 @@ class Compaction:
             for slot in axis.slots:
                 here = alive[slot.units]
                 indices, units = slot.indices[here], slot.units[here]
-                slots.append(
-                    Slot(slot.place, number[slot.place][indices], order[units], slot.gated)
-                )
+                where = number[slot.place][indices]
+                slots.append(replace(slot, indices=where, units=order[units]))
             found.append(replace(axis, size=int(alive.sum()), slots=tuple(slots)))
         return found
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from seam.errors import in_line
 from seam.masking.channels import Axis
+from seam.masking.gates import attach_channels
 from seam.shrink.remove import Bits, element_masks, remove
 
 TOLERANCE = 1e-5
@@ -40,6 +41,14 @@ def masked(module: nn.Module, axes: Sequence[Axis], bits: Bits) -> nn.Module:
     for name, mask in element_masks(module, axes, bits).items():
         parameters[name].masked_fill_(~mask.to(parameters[name].device), 0)
     return silent
+
+
+def gated(module: nn.Module, axes: Sequence[Axis], bits: Bits) -> nn.Module:
+    """A copy of ``module`` with gates that are shut for removed units, as a search runs it."""
+    copied = copy.deepcopy(module)
+    channels = attach_channels(copied, axes, meter=lambda _widths: 1.0)
+    channels.load_bits(bits)
+    return copied
 
 
 @dataclass(frozen=True)
@@ -90,7 +99,11 @@ def _trial(
         order = torch.rand(axis.size, generator=generator).argsort()
         bits[axis.name] = order < max(1, axis.size // 2)
     try:
-        found = difference(masked(module, axes, bits), remove(module, axes, bits), images)
+        smaller = remove(module, axes, bits)
+        found = max(
+            difference(silent, smaller, images)
+            for silent in (masked(module, axes, bits), gated(module, axes, bits))
+        )
     except Exception as error:  # a wrong guess fails in any layer
         return in_line(error, 160)
     if not found <= TRIAL_TOLERANCE:
