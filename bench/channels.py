@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from common import RESULTS, Log, arguments, mobilenet, resnet20, save, vgg16
+from mobilenet_vehicles import VEHICLES
 
 from seam.core.problem import Problem
 from seam.jobs.again import evaluate
@@ -25,18 +26,6 @@ from seam.jobs.plan import plan
 
 BASES = {"resnet20": resnet20, "vgg16": vgg16, "mobilenet": mobilenet}
 DATA = {"resnet20": "cifar10", "vgg16": "cifar10", "mobilenet": "imagenet40_64px"}
-VEHICLES = (
-    "school bus",
-    "limousine",
-    "sports car",
-    "police van",
-    "moving van",
-    "trolleybus",
-    "bullet train",
-    "beach wagon",
-    "convertible",
-    "go-kart",
-)
 SETTINGS: dict[str, dict[str, Any]] = {
     "resnet20": {"final_macs": 0.25, "levels": 2, "growth": 6.0, "fall": 0.1},
     "vgg16": {"final_macs": 0.04, "levels": 2, "growth": 6.0, "fall": 0.1},

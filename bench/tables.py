@@ -245,6 +245,14 @@ def step_cost(found: Values | None) -> str:
     return markdown(heads, rows, note)
 
 
+def peers(results: Path) -> str:
+    """Channel runs beside other pruners, as far as both were run."""
+    from peers.table import gathered, table
+
+    rows = gathered(results)
+    return table(rows) if rows else f"{MISSING}\n"
+
+
 def presets() -> str:
     """The presets' settings, from the code."""
     from seam.core.problem import Problem
@@ -322,6 +330,7 @@ def render(name: str, root: Path, document: Path) -> str:
         "channels": lambda: channel_tables.channels(read_all("channels")),
         "channels-latency": lambda: channel_tables.latency(read_all("channels")),
         "channels-size": lambda: channel_tables.sizes(read_all("channels")),
+        "peers": lambda: peers(root / RESULTS),
         "presets": presets,
         "picture": lambda: picture(root, document),
     }

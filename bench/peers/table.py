@@ -41,15 +41,16 @@ def gathered(results: Path) -> list[dict[str, Any]]:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """One row a base, problem and method; figures over seeds."""
+    """One row a base, problem, number of epochs and method; figures over seeds."""
     heads = [
         *("base", "problem", "method", "test accuracy", "restricted", "against restricted"),
         *("n", "MACs", "parameters", *(f"{each}, 1 / 16" for each in RUNTIMES)),
         *("seconds", "seeds", "epochs"),
     ]
-    groups: dict[tuple[str, str, int], list[Row]] = {}
+    groups: dict[tuple[str, str, int, int], list[Row]] = {}
     for row in rows:
-        key = (row["base"], " ".join(row["problem"]["outputs"]), ORDER.index(row["method"]))
+        problem, method = " ".join(row["problem"]["outputs"]), ORDER.index(row["method"])
+        key = (row["base"], problem, row["epochs"], method)
         groups.setdefault(key, []).append(row)
     lines = []
     for key in sorted(groups):
@@ -94,7 +95,12 @@ def seconds(group: Sequence[Row]) -> str:
 
 
 def note(rows: Sequence[Row]) -> str:
-    limits = sorted({limit for row in rows for limit in row.get("limits", [])})
+    methods: dict[str, list[str]] = {}
+    for row in sorted(rows, key=lambda row: ORDER.index(row["method"])):
+        for limit in row.get("limits", []):
+            if row["method"] not in methods.setdefault(limit, []):
+                methods[limit].append(row["method"])
+    limits = [f"{', '.join(names)}: {limit}" for limit, names in methods.items()]
     threads = listed([row["threads"] for row in rows if "threads" in row])
     text = (
         "Accuracies, MACs and parameters in %, differences in points, over seeds: mean (lowest to "

@@ -178,4 +178,4 @@ def test_the_table_holds_ours_beside_the_peers(tmp_path: Path) -> None:
         "25.00 (25.00 to 25.00)",
     )
     assert found["openvino, 1 / 16"] == "0.500 / 0.250"
-    assert lines[-1] == "- a limit."
+    assert lines[-1] == "- l1: a limit."

@@ -30,8 +30,7 @@ class Format:
         modules: what has to be installed to write and run it.
         quantize: float32 file, 8-bit file, training images; None where the runtime has no such.
         tolerance: largest difference of a logit from PyTorch's, as a share of the largest logit:
-            float32 sums in another order. About 5e-7 is seen for small networks, 1e-5 for deep
-            ones; reduced precision (6e-4 in bfloat16) and wrong operators are far above it.
+            float32 sums in another order. Reduced precision and wrong operators are far above it.
     """
 
     name: str
