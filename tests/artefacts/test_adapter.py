@@ -891,3 +891,16 @@ def test_card_of_a_thousand_outputs_stays_short() -> None:
     card = model_card(adapter)
     assert len(card) < 3_000
     assert front_matter(card)["base_model"] == "timm/mobilenetv2_100.ra_in1k"
+
+
+def test_points_that_were_stored_whole_are_still_read(tmp_path: Path) -> None:
+    """Until channels came, tuned values were stored in full, removed ones too."""
+    from seam.artefacts.checkpoint import packed, unpacked
+
+    mask = torch.tensor([[False, True], [False, True]])
+    snapshot = {"mask/fc.weight": mask, "delta/fc.weight": torch.tensor([[1.0, 2.0], [3.0, 4.0]])}
+    tensors, shapes = packed(snapshot)
+    assert tensors["delta/fc.weight"].tolist() == [2.0, 4.0]
+    tensors["delta/fc.weight"] = snapshot["delta/fc.weight"]
+    found = unpacked(tensors, shapes, tmp_path)
+    assert torch.equal(found["delta/fc.weight"], snapshot["delta/fc.weight"])

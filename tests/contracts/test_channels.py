@@ -270,3 +270,16 @@ def test_a_budget_below_the_smallest_network_says_what_that_costs() -> None:
     channels = budgets(model, images, round_to=8)
     with pytest.raises(ConfigError, match=r"budget of 1.00% cannot be met: .* costs \d+\.\d\d%"):
         channels.keep(0.01)
+
+
+def test_equal_scores_keep_exactly_their_number() -> None:
+    """Dead channels have no gradient and tie; none of them may take its layer along."""
+    model, images = built(CHANNEL_ARCHITECTURES["cifar_resnet20"])
+    channels = budgets(model, images, round_to=8)
+    with torch.no_grad():
+        for score in channels.scores().values():
+            score.zero_()
+    channels.keep(0.6)
+    counts = channels.counts_for(0.6)
+    assert {name: int(bits.sum()) for name, bits in channels.bits().items()} == counts
+    assert all(count >= 8 for count in counts.values())

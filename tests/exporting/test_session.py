@@ -164,6 +164,22 @@ class Opened:
         return (Path.touch, (self.trace,))
 
 
+@pytest.mark.parametrize("entry", ["data/sample_inputs/model.pt", "data/aotinductor/model/a.so"])
+def test_other_entries_are_never_opened(models: Path, tmp_path: Path, entry: str) -> None:
+    """PyTorch also unpickles a program's sample inputs, and loads compiled code from archives."""
+    trace, payload = tmp_path / "trace", io.BytesIO()
+    torch.save(Opened(trace), payload, pickle_module=pickle)
+    file = tmp_path / "model.pt2"
+    with zipfile.ZipFile(models / "model.pt2") as old, zipfile.ZipFile(file, "w") as new:
+        for name in old.namelist():
+            if not name.endswith(entry):
+                new.writestr(name, old.read(name))
+        new.writestr(f"{old.namelist()[0].partition('/')[0]}/{entry}", payload.getvalue())
+    with pytest.raises(ModelError, match="may hold pickled values"):
+        open_session(file)
+    assert not trace.exists()
+
+
 def test_pickled_values_are_never_opened(models: Path, tmp_path: Path) -> None:
     """`torch.export.load` unpickles what an archive's tables tell it to."""
     trace, file = tmp_path / "trace", tmp_path / "model.pt2"

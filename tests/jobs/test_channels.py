@@ -309,3 +309,25 @@ def test_weights_are_searched_in_what_is_left(done: Result, tmp_path: Path) -> N
     assert again.report["accuracy"]["full"]["value"] == pytest.approx(before, abs=close + 1e-9)
     assert again.report["adapter_bytes"] < done.report["adapter_bytes"]
     assert seam.evaluate(tmp_path / "run")["accuracy"] == again.report["accuracy"]
+
+
+def test_the_budget_counts_the_narrowed_head(base: BaseModel) -> None:
+    problem = seam.Problem.subset(list("0123456789"))
+    done = search(
+        base, problem, None, epochs=1, levels=1, keep_macs=0.1, final_macs=0.1, round_to=1
+    )
+    assert done.report["macs"]["executed"] <= 0.1 * done.report["macs"]["base"]
+
+
+def test_adapter_and_model_of_two_points_are_told_apart(done: Result, tmp_path: Path) -> None:
+    assert done.folder is not None
+    run = shutil.copytree(done.folder, tmp_path / "run")
+    points = [point.epoch for point in done.frontier]
+    seam.pick_again(run, seam.Pick(rule="epoch", value=points[0]))
+    shutil.rmtree(run / "model")
+    shutil.copytree(done.folder / "model", run / "model")
+    if points[0] == done.report["picked"]["epoch"]:
+        seam.load(run)
+        return
+    with pytest.raises(seam.SeamError, match="of two points; choose again"):
+        seam.load(run)

@@ -60,6 +60,20 @@ def to_bytes(adapter: Adapter) -> dict[str, bytes]:
     return {TENSOR_FILE: tensors, JSON_FILE: document}
 
 
+def digest(adapter: Adapter) -> str:
+    """SHA-256 of the adapter's tensors, as its own JSON file gives it."""
+    return hashlib.sha256(save_tensors(_stored(adapter))).hexdigest()
+
+
+def recorded_digest(folder: Path) -> str | None:
+    """The digest that an adapter's JSON file gives, unchecked; None where there is none."""
+    try:
+        found = json.loads((existing(folder) / JSON_FILE).read_text(encoding="utf-8"))
+        return str(found["tensors"]["sha256"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
 def read_folder(folder: Path) -> Adapter:
     """Inverse of `to_bytes`, from a folder, everything checked.
 

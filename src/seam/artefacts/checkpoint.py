@@ -87,7 +87,7 @@ def spread(kept: Tensor, mask: Tensor | None) -> Tensor:
     >>> spread(torch.tensor([5.0]), torch.tensor([False, True])).tolist()
     [0.0, 5.0]
     """
-    if mask is None:
+    if mask is None or kept.shape == mask.shape:  # earlier versions stored all
         return kept
     full = torch.zeros(mask.shape, dtype=kept.dtype)
     return full.masked_scatter_(mask, kept)

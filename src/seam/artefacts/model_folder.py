@@ -13,19 +13,19 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
-from seam.artefacts.adapter_value import BaseReference, one_line
+from seam.artefacts.adapter_value import MAX_SIDE, BaseReference, one_line
 from seam.artefacts.atomic import existing, shown, write_folder
 from seam.core.config import Head
 from seam.core.preprocessing import Preprocessing
 from seam.core.problem import Problem
-from seam.errors import ModelError, RunFolderError
+from seam.errors import ModelError
 from seam.exporting.program import traced
 from seam.masking.head import attach_head
 from seam.masking.sides import set_tensor
@@ -45,7 +45,8 @@ class ModelManifest:
     """All that a shrunk model is made of, but its tensors.
 
     ``attributes`` are the plain attributes (whole numbers) that differ from the base's layers,
-    ``folded`` the norm layers that are gone, ``shapes`` every tensor's shape.
+    ``folded`` the norm layers that are gone, ``shapes`` every tensor's shape. ``adapter`` is the
+    digest of the adapter's tensors that make the same point.
     """
 
     recipe: Mapping[str, Any] | None
@@ -55,6 +56,7 @@ class ModelManifest:
     head_kind: Head
     attributes: Mapping[str, Mapping[str, int]]
     folded: Sequence[str]
+    adapter: str = ""
     shapes: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -72,6 +74,7 @@ class ModelManifest:
             "head": self.head_kind,
             "attributes": self.attributes,
             "folded": list(self.folded),
+            "adapter": self.adapter,
             "shapes": self.shapes,
         }
 
@@ -92,8 +95,22 @@ class ModelManifest:
             head_kind=values["head"],
             attributes=values["attributes"],
             folded=values["folded"],
+            adapter=str(values["adapter"]),
             shapes=values["shapes"],
         )
+
+
+def architecture_recipe(recipe: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """What of a base's recipe builds its architecture: no files of the machine it was made on.
+
+    >>> architecture_recipe({"name": "zoo:digits", "weights": "here.safetensors"})
+    {'name': 'zoo:digits', 'model_args': {}}
+    """
+    if recipe is None:
+        return None
+    given = recipe.get("model_args", {})
+    arguments = {name: value for name, value in given.items() if name not in FILE_ARGUMENTS}
+    return {"name": recipe["name"], "model_args": arguments}
 
 
 def changed_attributes(before: nn.Module, after: nn.Module) -> dict[str, dict[str, int]]:
@@ -180,6 +197,9 @@ def load_model(
             seed=0,
         )
         _reshape(model, manifest, tensors)
+        shapes = {name: list(value.shape) for name, value in tensors.items()}
+        if shapes != manifest.shapes:
+            raise ValueError("its tensors have other shapes than the manifest says")
         model.load_state_dict(tensors)
         return model.to(memory_format=torch.channels_last).eval(), manifest
     except Exception as error:
@@ -229,13 +249,16 @@ def _read_manifest(place: Path) -> tuple[dict[str, Any], ModelManifest]:
             raise ValueError(f"its 'format' is not '{FORMAT}'")
         if document.get("version") != VERSION:
             raise ValueError(f"its version is not {VERSION}; upgrade seam")
-        return document, ModelManifest.from_dict(document)
+        manifest = ModelManifest.from_dict(document)
+        if manifest.preprocessing.size > MAX_SIDE or manifest.head_kind not in get_args(Head):
+            raise ValueError("its input size or its head is none that seam knows")
+        return document, manifest
     except FileNotFoundError as error:
         raise ModelError(
             f"{shown(place)} is no model folder: it holds no {MANIFEST}; give RUN/model of a run "
             "made with --granularity channel"
         ) from error
-    except (OSError, RunFolderError, KeyError, TypeError, AttributeError, ValueError) as error:
+    except Exception as error:  # whatever a hostile file makes a parser raise
         raise ModelError(
             f"model file {shown(file)} is damaged ({one_line(error)}); {_MEND}"
         ) from error

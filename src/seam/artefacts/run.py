@@ -16,7 +16,8 @@ from torch import Tensor
 
 from seam.artefacts.atomic import write_bytes, write_json, write_text
 from seam.artefacts.checkpoint import from_file, packed, to_bytes, unpacked
-from seam.errors import RunFolderError
+from seam.core.config import SearchConfig
+from seam.errors import ConfigError, RunFolderError
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class RunFolder:
                 something else.
         """
         if self._config.exists():
-            different = differences(self.settings(), settings)
+            different = differences(_complete(self.settings()), settings)
             if different:
                 raise RunFolderError(
                     f"run folder '{self.path}' holds a run of other settings "
@@ -192,6 +193,15 @@ class RunFolder:
 
     def _point(self, epoch: int) -> Path:
         return self.path / "checkpoint" / "points" / f"{epoch:04d}.safetensors"
+
+
+def _complete(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings of a run that may be older, with today's defaults for what it did not know."""
+    try:
+        search = plain(SearchConfig.from_dict(settings["search"]).to_dict())
+    except (KeyError, TypeError, ConfigError):
+        return settings
+    return {**settings, "search": search}
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:

@@ -148,6 +148,10 @@ class SearchConfig:
         _one_of("tune", self.tune, get_args(Tune))
         _one_of("norm", self.norm, get_args(Norm))
         _require(
+            self.norm == "frozen" or self.batch_size > 1,
+            "a batch of one has no statistics to adapt to; give a batch size of 2 or more",
+        )
+        _require(
             self.norm == "frozen" or self.tune != "none",
             "norm statistics can adapt only where norm layers are tuned; give tune 'norm' or 'all'",
         )

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from seam.artefacts.atomic import shown
 from seam.errors import ModelError
+
+KNOWN = re.compile(
+    r"archive_format|archive_version|byteorder|\.data/(version|serialization_id)|extra/[\w.-]+"
+    r"|models/model\.json|data/sample_inputs/model\.pt"
+    r"|data/(weights|constants)/(\w+_\d+|model_(weights|constants)_config\.json)"
+)
+"""What is in a ``.pt2`` archive that seam wrote; others may also hold compiled code."""
 
 
 def check_openvino(path: Path) -> None:
@@ -57,6 +68,7 @@ def check_program(path: Path) -> None:
                 for name in names
                 if "/data/" in name and name.endswith(".json")
             ]
+            samples = [archive.read(name) for name in names if name.endswith(".pt")]
         pickled = any(_is_pickled(entry) for table in tables for entry in table.values())
     except (OSError, zipfile.BadZipFile, ValueError, KeyError, AttributeError, TypeError) as error:
         raise ModelError(
@@ -65,11 +77,21 @@ def check_program(path: Path) -> None:
         ) from error
     ends = [name.partition("/")[2] for name in names]
     # Formats without this mark are older, and pickled as a whole.
-    if pickled or "archive_format" not in ends or len(set(names)) != len(names):
+    known = all(KNOWN.fullmatch(name) for name in ends) and len(set(names)) == len(names)
+    if pickled or not known or "archive_format" not in ends or not all(map(_is_plain, samples)):
         raise ModelError(
             f"{shown(path)} may hold pickled values, which can run anybody's code; "
             "it is not opened: export again with seam export"
         )
+
+
+def _is_plain(data: bytes) -> bool:
+    """Whether a saved value can be read without running anything that comes with it."""
+    try:
+        torch.load(io.BytesIO(data), weights_only=True, map_location="cpu")
+    except Exception:  # refused, or damaged
+        return False
+    return True
 
 
 def _is_pickled(entry: dict[str, Any]) -> bool:

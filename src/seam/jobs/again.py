@@ -116,7 +116,8 @@ def evaluate(
             f"the data of run '{run}' has changed since; restore it, or name other data with --data"
         )
     model = finished(task, adapter, apply_adapter(adapter, task.base))
-    measured, _ = measure(task, adapter, model, task.begin()[1])
+    measured, _ = measure(task, adapter, model, task.costs())
+    measured["model"] = {**report.get("model", {}), **measured["model"]}
     report = {**report, **measured}
     if latency:
         images = images_of(task.data.test, max(plan.batches))

@@ -9,9 +9,11 @@ from torch import Tensor, nn
 
 from seam.artefacts.run import RunFolder
 from seam.core.config import Channels
+from seam.errors import SeamError
 from seam.evaluation.latency import LatencyPlan
 from seam.evaluation.latency_table import LatencyTable
 from seam.evaluation.layer_latency import measure_table
+from seam.evaluation.layer_spec import LayerSpec
 from seam.evaluation.layers_of import layers_of
 from seam.jobs.latency import images_of, speed
 from seam.jobs.observe import Observer
@@ -62,7 +64,8 @@ def latency_meter(
     ours, theirs = layers_of(model, example), layers_of(base, example)
     specs = [spec for _, spec in (*ours, *theirs)]
     table = _saved(folder)
-    if table is None or not table.fits(specs, runtime=channels.runtime, batch=channels.batch):
+    wanted = (specs, channels.runtime, channels.batch)
+    if table is None or (_specs(table), table.runtime, table.batch) != wanted:
         observer.stage(f"timing the layers in {channels.runtime}")
         table = measure_table(specs, runtime=channels.runtime, batch=channels.batch)
     names = tuple(name for name, _ in ours)
@@ -76,12 +79,22 @@ def latency_meter(
 def _saved(folder: RunFolder | None) -> LatencyTable | None:
     if folder is None or not (folder.path / TABLE).exists():
         return None
-    return LatencyTable.from_dict(folder.read_json(TABLE))
+    try:
+        table = LatencyTable.from_dict(folder.read_json(TABLE))
+        _specs(table)
+    except (SeamError, IndexError, TypeError):  # damaged: it is measured again
+        return None
+    return table
+
+
+def _specs(table: LatencyTable) -> list[LayerSpec]:
+    """The layers that a table is of."""
+    return [table.grids[index].spec for index in table.layers]
 
 
 def keep_table(meter: object, folder: RunFolder) -> None:
-    """Write a latency meter's table into the run folder."""
-    if isinstance(meter, LatencyMeter):
+    """Write a latency meter's table into the run folder, where it then belongs to the run."""
+    if isinstance(meter, LatencyMeter) and _saved(folder) is None:
         folder.write_json(TABLE, meter.table.to_dict())
 
 

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import nn
 
 from seam.artefacts.adapter import apply_adapter, load_adapter
+from seam.artefacts.adapter_file import recorded_digest
 from seam.artefacts.atomic import existing
 from seam.artefacts.model_folder import MANIFEST, load_model
 from seam.artefacts.run import RunFolder
@@ -116,7 +117,7 @@ def load(path: str | Path, *, base: BaseModel | None = None, device: str = "cpu"
     sidecar = find_export(place)
     if sidecar is not None:
         return _exported(sidecar)
-    for small in (place, RunFolder(place).model, place.parent if place.suffix else place):
+    for small in (place, RunFolder(place).model, place.parent if place.is_file() else place):
         if (existing(small) / MANIFEST).exists():
             return _shrunk(small, base, device)
     is_adapter = (existing(place) / "adapter.json").exists()  # a killed writer may have moved it
@@ -137,6 +138,12 @@ def load(path: str | Path, *, base: BaseModel | None = None, device: str = "cpu"
 def _shrunk(folder: Path, base: BaseModel | None, device: str) -> Predictor:
     """A run's model with its removed channels gone."""
     model, manifest = load_model(folder, base=base.module if base is not None else None)
+    beside = recorded_digest(RunFolder(folder.parent).adapter)
+    if beside not in (None, manifest.adapter):
+        raise RunFolderError(
+            f"run '{folder.parent}' was interrupted while a point was chosen: its adapter and its "
+            "model are of two points; choose again with seam reengineer --out RUN --pick EPOCH"
+        )
     return Predictor(model.to(device), manifest.problem.outputs, manifest.preprocessing)
 
 

@@ -10,7 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from seam.artefacts.adapter import Adapter
-from seam.artefacts.model_folder import ModelManifest, changed_attributes
+from seam.artefacts.adapter_file import digest
+from seam.artefacts.model_folder import (
+    ModelManifest,
+    architecture_recipe,
+    changed_attributes,
+)
 from seam.jobs.task import Task
 from seam.search.samples import Samples
 from seam.shrink.remove import bits_of
@@ -47,13 +52,14 @@ def finished(task: Task, adapter: Adapter, masked: nn.Module) -> Finished:
         "left_whole": task.left_whole(),
     }
     manifest = ModelManifest(
-        recipe=task.base.recipe,
+        recipe=architecture_recipe(task.base.recipe),
         base=adapter.base,
         problem=adapter.problem,
         preprocessing=adapter.preprocessing,
         head_kind=adapter.head_kind,
         attributes=changed_attributes(masked, small.module),
         folded=small.folded,
+        adapter=digest(adapter),
     )
     return Finished(small.module.to(memory_format=torch.channels_last), facts, manifest)
 

@@ -22,7 +22,7 @@ from seam.jobs.observe import Observer, Silent
 from seam.jobs.plan import Plan
 from seam.masking.channels import Axis, find_axes, leave_out
 from seam.masking.gates import ChannelSet, Meter
-from seam.masking.head import SliceHead, attach_head
+from seam.masking.head import Headed, SliceHead, attach_head
 from seam.models.base import BaseModel
 from seam.search.frontier import Bars
 from seam.search.loop import SearchState, begin
@@ -120,17 +120,7 @@ class Task:
         A budget in time takes its table of latencies from ``folder``, or measures it; ``observer``
         is told.
         """
-        config = self.settings.search
-        model = attach_head(
-            copy.deepcopy(self.base.module),
-            config.head,
-            self.members,
-            example=self.base.example(),
-            seed=self.settings.seed,
-        )
-        if isinstance(model.head, SliceHead) and self.problem.kind == "one-vs-rest":
-            with torch.no_grad():
-                model.head.bias[0] = self.baselines.threshold
+        config, model = self.settings.search, self._headed()
         costs = Costs(self.base.module, model, self.base.example())
         if config.granularity == "weight":
             return begin(model, config, exclude=self.settings.exclude), costs
@@ -147,6 +137,25 @@ class Task:
                 observer=observer or Silent(),
             )
         return begin(model, config, axes=self.axes(model), meter=meter), costs
+
+    def costs(self) -> Costs:
+        """The means to count what a masked model costs."""
+        return Costs(self.base.module, self._headed(), self.base.example())
+
+    def _headed(self) -> Headed:
+        """A copy of the base module with the problem's head."""
+        config = self.settings.search
+        model = attach_head(
+            copy.deepcopy(self.base.module),
+            config.head,
+            self.members,
+            example=self.base.example(),
+            seed=self.settings.seed,
+        )
+        if isinstance(model.head, SliceHead) and self.problem.kind == "one-vs-rest":
+            with torch.no_grad():
+                model.head.bias[0] = self.baselines.threshold
+        return model
 
     def axes(self, model: nn.Module) -> list[Axis]:
         """The axes of a headed base along which removal was seen to change nothing by itself.

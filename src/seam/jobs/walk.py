@@ -72,7 +72,7 @@ class Walk:
             epoch=self.state.epoch,
             density=share_kept(masks),
             validation_accuracy=share_right(predicted, validation.targets).value,
-            macs=self.costs.macs_share(masks),
+            macs=self._macs(masks),
             loss=loss,
             latency=self._latency(),
         )
@@ -87,6 +87,14 @@ class Walk:
                 values = {"epoch": point.epoch, "points": rows, "seconds": self.seconds}
                 self.folder.save_state(self.state.tensors(), values)
         self._tidy()
+
+    def _macs(self, masks: Mapping[str, Tensor]) -> float:
+        """Share of the base's; for channels as the budget counts it, with a narrower head."""
+        searched = self.state.masks
+        timed = self.task.settings.search.channels.cost == "latency"
+        if isinstance(searched, ChannelSet) and not timed:
+            return searched.cost()
+        return self.costs.macs_share(masks)
 
     def _latency(self) -> float | None:
         """The predicted time, where the budget is in time."""

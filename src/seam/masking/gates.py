@@ -20,31 +20,37 @@ from seam.masking.ste import step
 Meter = Callable[[Mapping[Place, int]], float]
 """What a network costs whose sides have these many channels, as a share of the base's cost."""
 
-MANY = 1e30
-
 
 class Units(nn.Module):
-    """The scores of one axis: unit ``i`` is kept where ``score[i] > threshold``.
+    """The scores of one axis, and the units that are kept: those with the highest scores.
 
-    >>> units = Units(2)
-    >>> units.score.data = torch.tensor([0.5, -0.5])
+    >>> units = Units(3)
+    >>> units.score.data = torch.tensor([0.5, -0.5, 0.5])
+    >>> units.keep(1)
     >>> units.bits.tolist()
-    [True, False]
+    [True, False, False]
+
+    It is their number that is set, not a threshold: scores that are equal, as those of dead
+    channels are, would all be above it or none.
     """
+
+    bits: Tensor
 
     def __init__(self, size: int) -> None:
         super().__init__()
         self.score = nn.Parameter(torch.ones(size))
-        self.threshold = 0.0
+        self.register_buffer("bits", torch.ones(size, dtype=torch.bool), persistent=False)
 
     def forward(self) -> Tensor:
         """The bits as ones and zeros (size), with the straight-through gradient."""
-        return step(self.score, self.threshold)
+        chosen = self.bits.to(self.score.dtype) - 0.5
+        return step(self.score - self.score.detach() + chosen, 0.0)
 
-    @property
-    def bits(self) -> Tensor:
-        """Which units are kept, bool (size)."""
-        return self.score.detach() > self.threshold
+    @torch.no_grad()
+    def keep(self, count: int) -> None:
+        """Keep the ``count`` units of the highest scores; of equal ones the first."""
+        best = self.score.argsort(descending=True, stable=True)[:count]
+        self.bits = torch.zeros_like(self.bits).index_fill_(0, best, True)
 
 
 class Gate(nn.Module):
@@ -115,10 +121,8 @@ class ChannelSet(Attached):
 
     def load_bits(self, bits: Mapping[str, Tensor]) -> None:
         """Set which units are kept (bool), by the axis' name."""
-        with torch.no_grad():
-            for name, units in self.units.items():
-                units.score.copy_(bits[name].to(units.score))
-                units.threshold = 0.5
+        for name, units in self.units.items():
+            units.bits = bits[name].to(units.bits)
 
     def cost(self) -> float:
         """What the kept units cost."""
@@ -139,7 +143,7 @@ class ChannelSet(Attached):
         self.price = {name: (value / mean) ** power for name, value in prices.items()}
 
     def keep(self, share: float, *, exact: bool = True) -> None:  # noqa: ARG002 - always exact
-        """Move the thresholds so that the cost is at most ``share``, by the highest scores.
+        """Keep the units of the highest scores, so that the cost is at most ``share``.
 
         Each axis keeps a multiple of ``round_to`` channels (or all), and never none.
 
@@ -148,8 +152,7 @@ class ChannelSet(Attached):
         """
         counts = self.counts_for(share)
         for axis in self.axes:
-            units = self.units[axis.name]
-            units.threshold = _between(units.score.detach(), counts[axis.name])
+            self.units[axis.name].keep(counts[axis.name])
 
     def counts_for(self, share: float) -> dict[str, int]:
         """How many units of each axis the budget keeps."""
@@ -282,10 +285,3 @@ def _full_widths(module: nn.Module, axes: Sequence[Axis]) -> dict[Place, int]:
         for owner in owners
         for side, size in side_sizes(module.get_submodule(owner)).items()
     }
-
-
-def _between(scores: Tensor, count: int) -> float:
-    """A threshold that the ``count`` highest scores are above, but for ties."""
-    if count >= len(scores):
-        return -MANY
-    return float(scores.kthvalue(len(scores) - count).values)

@@ -50,7 +50,7 @@ class BaseSpec:
     def to_dict(self) -> dict[str, Any]:
         """The specification as plain values; files by their absolute path."""
         return {
-            "name": self.name,
+            "name": _absolute_name(self.name),
             "weights": _absolute(self.weights),
             "model_args": dict(self.model_args),
             "labels_file": _absolute(self.labels_file),
@@ -282,6 +282,12 @@ def parse_model_args(pairs: list[str]) -> dict[str, Any]:
                 f"model argument '{pair}' has a value that is no YAML; put it in quotes"
             ) from error
     return values
+
+
+def _absolute_name(name: str) -> str:
+    """A folder in a name by its absolute path; other names as they are."""
+    source, _, rest = name.partition(":")
+    return f"model:{Path(rest).resolve()}" if source == "model" else name
 
 
 def _absolute(path: str | None) -> str | None:

@@ -37,7 +37,9 @@ def calibrate(
     norms = {
         name: layer
         for name, layer in module.named_modules()
-        if isinstance(layer, _BatchNorm) and join(name, "weight") in parameters
+        if isinstance(layer, _BatchNorm)
+        and layer.running_mean is not None
+        and {join(name, "weight"), join(name, "bias")} <= parameters.keys()
     }
     sums = {name: torch.zeros(3, layer.num_features).double() for name, layer in norms.items()}
     hooks = [
@@ -61,7 +63,7 @@ def calibrate(
 
 
 def _add(sums: Tensor, inputs: Tensor) -> None:
-    channels = inputs.detach().transpose(0, 1).flatten(1).double().cpu()
+    channels = inputs.detach().transpose(0, 1).flatten(1).cpu().double()
     sums += torch.stack(
         [
             torch.full((len(channels),), float(channels.shape[1])).double(),

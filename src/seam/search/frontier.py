@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -59,13 +60,18 @@ def frontier(points: Sequence[Point]) -> list[Point]:
     """
 
     def beats(one: Point, other: Point) -> bool:
-        better = (other.density, round(other.cost, 2), one.validation_accuracy)
-        worse = (one.density, round(one.cost, 2), other.validation_accuracy)
+        better = (other.density, _percents(other.cost), one.validation_accuracy)
+        worse = (one.density, _percents(one.cost), other.validation_accuracy)
         no_worse = all(b >= w for b, w in zip(better, worse, strict=True))
         return no_worse and (better != worse or one.epoch < other.epoch)
 
     kept = [each for each in points if not any(beats(rival, each) for rival in points)]
     return sorted(kept, key=lambda p: (-p.density, p.epoch))
+
+
+def _percents(share: float) -> int:
+    """In whole percents, rounded up: a point within a budget is not beaten by one just above it."""
+    return math.ceil(100 * share - 1e-9)
 
 
 def staircase(points: Sequence[Point]) -> list[Point]:

@@ -55,6 +55,8 @@ def search(
         for step, batch in enumerate(
             data.train.shuffled(config.batch_size, seed=_epoch_seed(seed, state.epoch))
         ):
+            if state.statistics and len(batch.targets) == 1:
+                continue  # one sample has no statistics
             progress = (state.epoch + step / steps) / config.epochs
             if state.compaction is not None:
                 _walk_down(state, data.train, config, objective, seed, progress)

@@ -72,7 +72,7 @@ def preset(
             epochs=30,
             start="saliency",
             pressure=Budget(final_density=0.1, levels=4, growth=2.0),
-            rates=Rates(score=0.03, head=0.01, tune=0.001, method="normalized"),
+            rates=Rates(score=0.03, head=0.01, tune=0.003, method="normalized"),
             head="slice" if problem.kind == "one-vs-rest" else "replace",
             tune="all",
             norm="train",

@@ -123,7 +123,7 @@ class SearchState:
                 parameter = named[name]
                 for optimizer in self.optimizers:
                     if any(parameter is p for g in optimizer.param_groups for p in g["params"]):
-                        optimizer.state[parameter][kind] = _like(value, parameter)
+                        optimizer.state[parameter][kind] = _like(value, parameter, optimizer)
         self.epoch, self.started = epoch, True
 
     def compact(self) -> None:
@@ -259,8 +259,10 @@ def _stored_name(name: str) -> str:
     return f"delta/{name.removeprefix(_BACKBONE)}"
 
 
-def _like(value: Tensor, parameter: Tensor) -> Tensor:
+def _like(value: Tensor, parameter: Tensor, optimizer: torch.optim.Optimizer) -> Tensor:
     """A saved moment where the optimizer made it: beside its parameter, in the same layout."""
     if value.shape == parameter.shape:
         return torch.empty_like(parameter).copy_(value)
+    if isinstance(optimizer, NormalizedSGD):  # Adam counts its steps on the CPU
+        return value.to(parameter.device, copy=True)
     return value.clone() if value.dtype == torch.float32 else value.to(parameter)

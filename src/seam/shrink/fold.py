@@ -32,7 +32,7 @@ def fold_norms(module: nn.Module, example: Tensor) -> tuple[nn.Module, list[str]
         ModelError: the module cannot be exported.
     """
     folded = copy.deepcopy(module).eval()
-    pairs = _pairs(folded, example)
+    pairs, names = _pairs(folded, example), []
     with torch.no_grad():
         for conv_name, norm_name in pairs.items():
             conv, norm = folded.get_submodule(conv_name), folded.get_submodule(norm_name)
@@ -50,7 +50,8 @@ def fold_norms(module: nn.Module, example: Tensor) -> tuple[nn.Module, list[str]
                 norm.bias,
             )
             drop_norm(folded, norm_name)
-    return folded, sorted(pairs.values())
+            names.append(norm_name)
+    return folded, sorted(names)
 
 
 def drop_norm(module: nn.Module, name: str) -> None:
