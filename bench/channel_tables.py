@@ -13,12 +13,18 @@ RUNTIMES = ("onnxruntime", "openvino", "torch")
 BATCHES = ("1", "16")
 
 
-def grouped(runs: Sequence[Values]) -> dict[tuple[str, str], list[Values]]:
-    """Runs by base and problem, seeds together."""
-    found: dict[tuple[str, str], list[Values]] = defaultdict(list)
+def grouped(runs: Sequence[Values]) -> dict[tuple[str, str, str], list[Values]]:
+    """Runs by base, problem and schedule, seeds together."""
+    found: dict[tuple[str, str, str], list[Values]] = defaultdict(list)
     for run in sorted(runs, key=lambda run: (run["base"], run["seed"])):
-        found[run["base"], problem_name(run["problem"])].append(run)
+        found[run["base"], problem_name(run["problem"]), schedule(run)].append(run)
     return dict(found)
+
+
+def schedule(run: Values) -> str:
+    """Epochs, levels and learning rate of a run: `48, 2, 0.003`."""
+    search = run["settings"]["search"]
+    return f"{search['epochs']}, {search['pressure']['levels']}, {search['rates']['tune']:g}"
 
 
 def problem_name(problem: Values) -> str:
@@ -36,10 +42,10 @@ def channels(runs: Sequence[Values]) -> str:
     """Accuracy and size, one row a base and problem."""
     heads = [
         *("base", "problem", "full", "restricted", "re-engineered", "against restricted"),
-        *("MACs left", "weights left", "minutes", "seeds"),
+        *("MACs left", "weights left", "minutes", "epochs, levels, rate", "seeds"),
     ]
     rows = []
-    for (base, problem), group in grouped(runs).items():
+    for (base, problem, how), group in grouped(runs).items():
         rows.append(
             [
                 base,
@@ -52,6 +58,7 @@ def channels(runs: Sequence[Values]) -> str:
                 spread([run["macs"]["executed"] / run["macs"]["base"] for run in group]),
                 spread([run["weights"]["kept"] / run["weights"]["base"] for run in group]),
                 f"{sum(run['seconds']['total'] for run in group) / len(group) / 60:.0f}",
+                how,
                 listed([run["seed"] for run in group]),
             ]
         )
@@ -71,7 +78,7 @@ def latency(runs: Sequence[Values]) -> str:
         heads += [f"batch {size}: base to shrunk, ms", "ratio (quartiles)"]
     timed = [run for run in runs if "latency" in run]
     rows, ratios = [], []
-    for (base, problem), group in grouped(timed).items():
+    for (base, problem, _), group in grouped(timed).items():
         found = group[0]["latency"]
         for runtime in RUNTIMES:
             if "skipped" in found.get(runtime, {"skipped": ""}):
@@ -108,7 +115,7 @@ def sizes(runs: Sequence[Values]) -> str:
     ]
     timed = [run for run in runs if "latency" in run]
     rows = []
-    for (base, problem), group in grouped(timed).items():
+    for (base, problem, _), group in grouped(timed).items():
         run = group[0]
         memory = run["peak_memory_bytes"]
         fastest = run["latency"]["fastest"]

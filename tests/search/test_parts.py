@@ -93,7 +93,7 @@ def test_frontier_is_what_nothing_dominates(found: list[Point]) -> None:
     def no_worse(one: Point, other: Point) -> bool:
         return (
             one.density <= other.density
-            and round(one.macs, 2) <= round(other.macs, 2)
+            and math.ceil(100 * one.macs - 1e-9) <= math.ceil(100 * other.macs - 1e-9)
             and one.validation_accuracy >= other.validation_accuracy
         )
 
@@ -101,6 +101,12 @@ def test_frontier_is_what_nothing_dominates(found: list[Point]) -> None:
     for a, b in combinations(kept, 2):
         same = a.epoch == b.epoch  # hypothesis may repeat an epoch; a search does not
         assert same or not (no_worse(a, b) or no_worse(b, a))
+
+
+def test_a_point_within_a_budget_is_not_beaten_by_one_above_it() -> None:
+    within, above = Point(1, 0.4, 0.8, 0.2999, 0), Point(2, 0.3, 0.9, 0.3049, 0)
+    assert frontier([within, above]) == [within, above]
+    assert pick([within, above], Pick(rule="keep_macs", value=0.3), BARS) == within
 
 
 WALK = [
