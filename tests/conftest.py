@@ -11,13 +11,14 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = pytest.StashKey[str]()
+# Two busy PyTorch processes on few cores slow each other manyfold; the models here are small. Set
+# here and not in a hook: the conftest files of folders that are named import torch before any hook.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Set before any test module is imported: both libraries read these when they are imported."""
     config.stash[CACHE] = tempfile.mkdtemp(prefix="seam-tests-")
-    # Two busy PyTorch processes on few cores slow each other manyfold; the models here are small.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ["HF_DATASETS_CACHE"] = config.stash[CACHE]
 
