@@ -36,11 +36,12 @@ from peers.tune import SCRATCH_RATE, levels_of, tune
 from seam.core.problem import Problem
 from seam.data.prepare import DataConfig, DataSource, prepare
 from seam.errors import ConfigError
+from seam.evaluation.accuracy import first_images
 from seam.evaluation.cost import executed_macs
 from seam.evaluation.latency import LatencyPlan
 from seam.exporting.program import to_program
 from seam.jobs.direct import reengineer
-from seam.jobs.latency import images_of, speed_and_size
+from seam.jobs.latency import speed_and_size
 from seam.jobs.measure import test_figures as figures_of
 from seam.jobs.plan import Plan, plan
 from seam.jobs.task import Task
@@ -211,7 +212,7 @@ def timed(
     )
     if samples.split_hash != row["split_hash"]:
         raise ConfigError(f"the data of '{program}' has changed since; restore it")
-    images = images_of(samples.test, max(latency.batches))
+    images = first_images(samples.test, max(latency.batches))
     torch.testing.assert_close(module(images), opened.module()(images), rtol=1e-4, atol=1e-4)
     kind = row["model"]["kind"]
     return speed_and_size(base.in_evaluation().module, module, images, kind=kind, plan=latency)

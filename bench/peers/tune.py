@@ -23,7 +23,7 @@ from seam.evaluation.cost import executed_macs
 from seam.jobs.task import Task
 from seam.masking.head import Headed, SliceHead, attach_head
 from seam.search.calibrate import calibrate
-from seam.search.loop import CALIBRATION_BATCHES, SALIENCY_BATCHES, _epoch_seed
+from seam.search.loop import CALIBRATION_BATCHES, SALIENCY_BATCHES, batches_of
 from seam.search.schedule import place, rate_at
 
 SCRATCH_RATE = 0.002
@@ -163,8 +163,8 @@ def _train_mode(model: Headed) -> None:
 
 def _batches(task: Task, epoch: int) -> Iterator[Any]:
     """Our search's batches of an epoch."""
-    seed = _epoch_seed(task.settings.seed, epoch)
-    return task.data.search.train.shuffled(task.settings.search.batch_size, seed=seed)
+    settings = task.settings
+    return batches_of(task.data.search.train, settings.search, seed=settings.seed, epoch=epoch)
 
 
 def _point(task: Task, model: Headed, epoch: int, loss: float, base_macs: int) -> dict[str, Any]:

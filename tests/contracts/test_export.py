@@ -8,13 +8,13 @@ well: all three formats for every row would take too long.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from architectures import CHANNEL_ARCHITECTURES, built
+from in_memory import InMemory
 from torch import Tensor, nn
 
 from seam.artefacts.adapter import Adapter, BaseReference, apply_adapter
@@ -31,7 +31,7 @@ from seam.models.base import BaseModel
 from seam.search.loop import begin, search
 from seam.search.objective import Objective
 from seam.search.presets import preset
-from seam.search.samples import Batch, SearchData
+from seam.search.samples import SearchData
 from seam.shrink.check import TOLERANCE, checked
 from seam.shrink.remove import bits_of
 from seam.shrink.shrink import shrink
@@ -47,26 +47,6 @@ ROWS = [
     )
     for i, name in enumerate(CHANNEL_ARCHITECTURES)
 ]
-
-
-@dataclass
-class Noise:
-    """As many random images as two steps need."""
-
-    images: Tensor
-    targets: Tensor
-
-    def __len__(self) -> int:
-        return len(self.targets)
-
-    def shuffled(self, batch_size: int, *, seed: int) -> Iterator[Batch]:
-        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
-        for numbers in order.split(batch_size):
-            yield Batch(self.images[numbers], self.targets[numbers], numbers)
-
-    def ordered(self, batch_size: int) -> Iterator[Batch]:
-        for numbers in torch.arange(len(self)).split(batch_size):
-            yield Batch(self.images[numbers], self.targets[numbers], numbers)
 
 
 def two_steps() -> SearchConfig:
@@ -98,7 +78,7 @@ def shrunk(name: str) -> tuple[nn.Module, Tensor, float]:
     axes = checked(model, find_axes(model, example), example).axes
     whole = executed_macs(model, example)
     meter = MacsMeter.of(model, example, base=whole)
-    noise = Noise(images, torch.arange(len(images)) % len(members))
+    noise = InMemory(images, torch.arange(len(images)) % len(members))
     state = begin(model, config, axes=axes, meter=meter)
     list(search(state, SearchData(noise, noise), config, Objective(), seed=0))
     adapter = Adapter.from_snapshot(

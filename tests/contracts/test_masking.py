@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from architectures import Case, timm_model, zoo
+from architectures import CHANNEL_ARCHITECTURES, Case
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
@@ -102,18 +102,7 @@ def with_type(dtype: torch.dtype) -> Callable[[], Case]:
 
 
 ARCHITECTURES: dict[str, Callable[[], Case]] = {
-    **{name: zoo(name) for name in ("cifar_resnet20", "cifar_vgg16", "wrn16_1", "digits")},
-    "resnet18": timm_model("resnet18", 64),
-    "mobilenetv2_100": timm_model("mobilenetv2_100", 64),
-    "mobilenetv3_small_100": timm_model("mobilenetv3_small_100", 64),
-    "efficientnet_b0": timm_model("efficientnet_b0", 64),
-    "convnext_atto": timm_model("convnext_atto", 64),
-    "regnetx_002": timm_model("regnetx_002", 64),
-    "densenet121": timm_model("densenet121", 64),
-    "vit_tiny_patch16_224": timm_model("vit_tiny_patch16_224", 64, img_size=64),
-    "swin_tiny_patch4_window7_224": timm_model(
-        "swin_tiny_patch4_window7_224", 64, img_size=64, window_size=2
-    ),
+    **CHANNEL_ARCHITECTURES,
     "attention": lambda: (Attention(), torch.randn(2, 5, 8)),
     "attention, all biases": lambda: (Attention(add_bias_kv=True), torch.randn(2, 5, 8)),
     "attention, separate weights": lambda: (CrossAttention(), torch.randn(2, 5, 8)),

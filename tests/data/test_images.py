@@ -17,18 +17,9 @@ from torch import Tensor
 
 from seam.core.preprocessing import Preprocessing
 from seam.data import images as module
-from seam.data.images import (
-    CorruptImageError,
-    ImageSamples,
-    ImageSource,
-    StreamedPixels,
-    decode,
-    random_crop,
-    random_flip,
-    read_pixels,
-    stored_size,
-    to_square,
-)
+from seam.data.augment import View, mirrored, shifted
+from seam.data.decode import CorruptImageError, ImageSource, decode, stored_size, to_square
+from seam.data.images import ImageSamples, StreamedPixels, read_pixels
 from seam.errors import ConfigError, DataError
 
 PLAIN = Preprocessing(size=8, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
@@ -330,7 +321,9 @@ def many(count: int = 40, side: int = 8) -> Tensor:
 
 def flat(walk: Any) -> tuple[Tensor, Tensor, Tensor]:
     batches = list(walk)
-    images, targets, numbers = (torch.cat(parts) for parts in zip(*batches, strict=True))
+    images, targets, numbers = (
+        torch.cat(parts) for parts in zip(*(b[:3] for b in batches), strict=True)
+    )
     return images, targets, numbers
 
 
@@ -365,26 +358,42 @@ def test_unknown_augmentation_is_refused() -> None:
 
 
 @pytest.mark.parametrize("padding", [1, 3])
-def test_random_crop_equals_a_crop_of_each_image(padding: int) -> None:
+def test_shifted_equals_a_crop_of_each_image(padding: int) -> None:
     images = torch.rand(20, 3, 6, 9)
-    found = random_crop(images, padding, torch.Generator().manual_seed(4))
+    view = View.draw("crop", 20, padding, torch.Generator().manual_seed(4))
+    assert view.corners is not None
+    found = shifted(images, padding, view.corners)
     assert found.shape == images.shape
-    generator = torch.Generator().manual_seed(4)
-    top, left = torch.randint(0, 2 * padding + 1, (2, 20, 1), generator=generator)
+    top, left = view.corners
     for i, image in enumerate(images):
         padded = torch.zeros(3, 6 + 2 * padding, 9 + 2 * padding)
         padded[:, padding : padding + 6, padding : padding + 9] = image
         y, x = int(top[i]), int(left[i])
         assert torch.equal(found[i], padded[:, y : y + 6, x : x + 9])
-    assert len(set(zip(top.flatten().tolist(), left.flatten().tolist(), strict=True))) > 4
+    assert len(set(zip(top.tolist(), left.tolist(), strict=True))) > 4
+    assert (int(view.corners.min()), int(view.corners.max())) == (0, 2 * padding)
 
 
-def test_random_flip_mirrors_about_half() -> None:
+def test_about_half_are_mirrored() -> None:
     images = torch.rand(400, 1, 2, 5)
-    found = random_flip(images, torch.Generator().manual_seed(0))
-    mirrored = (found == images.flip(3)).flatten(1).all(1)
-    same = (found == images).flatten(1).all(1)
-    assert bool((mirrored ^ same).all())
-    assert 150 < int(mirrored.sum()) < 250
-    assert torch.equal(found, random_flip(images, torch.Generator().manual_seed(0)))
-    assert not torch.equal(found, random_flip(images, torch.Generator().manual_seed(1)))
+    flips = View.draw("crop+flip", 400, 1, torch.Generator().manual_seed(0)).flips
+    assert flips is not None
+    assert 150 < int(flips.sum()) < 250
+    found = mirrored(images, flips)
+    assert torch.equal(found[flips], images[flips].flip(3))
+    assert torch.equal(found[~flips], images[~flips])
+
+
+@pytest.mark.parametrize("augment", ["none", "crop", "crop+flip"])
+def test_a_view_is_the_same_in_any_order(augment: Any) -> None:
+    data = samples(many(), 40, augment=augment)
+    images, _, numbers = flat(data.shuffled(16, seed=1, view=7))
+    assert torch.equal(images, flat(data.ordered(40, view=7))[0][numbers])
+    assert torch.equal(images, flat(data.shuffled(9, seed=2, view=7))[0][_places(data, numbers)])
+    other = flat(data.ordered(40, view=8))[0]
+    assert torch.equal(images, other[numbers]) == (augment == "none")
+
+
+def _places(data: ImageSamples, numbers: Tensor) -> Tensor:
+    """Where the samples with these numbers come in the walk with seed 2."""
+    return flat(data.shuffled(9, seed=2, view=7))[2].argsort()[numbers]

@@ -11,7 +11,7 @@ import torch
 
 from seam.core.preprocessing import Preprocessing
 from seam.core.problem import Problem
-from seam.data.images import CorruptImageError
+from seam.data.decode import CorruptImageError
 from seam.data.prepare import DataConfig, ProblemData, choose, prepare
 from seam.errors import ConfigError, DataError, LabelError
 from seam.models.zoo import CIFAR10_LABELS

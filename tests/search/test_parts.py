@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seam.core.config import Budget, Penalty, Pick
@@ -15,7 +15,7 @@ from seam.core.problem import Problem
 from seam.errors import ConfigError
 from seam.masking.parametrization import attach
 from seam.search.frontier import Bars, Point, frontier, pick
-from seam.search.objective import Objective
+from seam.search.objective import Objective, Teacher
 from seam.search.optimizer import NormalizedSGD
 from seam.search.presets import PRESETS, preset
 from seam.search.saliency import saliency, start_from
@@ -153,18 +153,35 @@ def test_unknown_epoch_names_those_there_are() -> None:
         pick(WALK, Pick(rule="epoch", value=3), BARS)
 
 
-def test_distilled_objective_is_the_weighted_sum_up_to_a_constant() -> None:
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+def test_distilled_objective_is_the_weighted_sum_up_to_a_constant(temperature: float) -> None:
     torch.manual_seed(0)
     outputs = torch.randn(6, 3, requires_grad=True)
     targets = torch.tensor([0, 1, 2, 0, 1, 2])
-    soft = torch.randn(10, 3).softmax(1)
+    logits = torch.randn(10, 3)
     batch = Batch(torch.zeros(6, 1), targets, torch.arange(6))
-    (found,) = torch.autograd.grad(Objective(0.3, soft)(outputs, batch), outputs)
-    log_soft = soft[:6].log()
-    kl = F.kl_div(outputs.log_softmax(1), log_soft, log_target=True, reduction="batchmean")
-    whole = 0.7 * F.cross_entropy(outputs, targets) + 0.3 * kl
+    objective = Objective(0.3, Teacher(lambda _view: logits), temperature=temperature)
+    (found,) = torch.autograd.grad(objective(outputs, batch), outputs)
+    log_soft = (logits[:6] / temperature).log_softmax(1)
+    log_found = (outputs / temperature).log_softmax(1)
+    kl = F.kl_div(log_found, log_soft, log_target=True, reduction="batchmean")
+    whole = 0.7 * F.cross_entropy(outputs, targets) + 0.3 * temperature**2 * kl
     (expected,) = torch.autograd.grad(whole, outputs)
     assert torch.allclose(found, expected, atol=1e-6)
+
+
+def test_a_teacher_is_asked_once_a_view() -> None:
+    asked = []
+
+    def answers(view: int | None) -> Tensor:
+        asked.append(view)
+        return torch.full((4, 2), float(view or 0))
+
+    teacher = Teacher(answers)
+    for view in (None, 3, 5, 3, None):
+        batch = Batch(torch.zeros(2, 1), torch.zeros(2).long(), torch.tensor([1, 3]), view)
+        assert torch.equal(teacher(batch), torch.full((2, 2), float(view or 0)))
+    assert asked == [None, 3, 5]
 
 
 @pytest.mark.parametrize(

@@ -60,11 +60,6 @@ def to_bytes(adapter: Adapter) -> dict[str, bytes]:
     return {TENSOR_FILE: tensors, JSON_FILE: document}
 
 
-def digest(adapter: Adapter) -> str:
-    """SHA-256 of the adapter's tensors, as its own JSON file gives it."""
-    return hashlib.sha256(save_tensors(_stored(adapter))).hexdigest()
-
-
 def recorded_digest(folder: Path) -> str | None:
     """The digest that an adapter's JSON file gives, unchecked; None where there is none."""
     try:

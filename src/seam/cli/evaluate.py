@@ -8,15 +8,22 @@ from typing import Annotated
 import typer
 
 from seam.cli.console import Output
-from seam.cli.options import Config, Device, Json, Quiet, device_of, numbers
+from seam.cli.options import (
+    Config,
+    Device,
+    Json,
+    OtherData,
+    Quiet,
+    device_of,
+    names_in,
+    numbers,
+)
 from seam.errors import ConfigError
 
 
 def run(
     run: Annotated[Path, typer.Argument(help="Run folder.")],
-    data: Annotated[
-        str | None, typer.Option(help="Other data than the run's own, with a test split.")
-    ] = None,
+    data: OtherData = None,
     latency: Annotated[
         bool, typer.Option("--latency", help="Time base and result; measure their size and memory.")
     ] = False,
@@ -51,9 +58,7 @@ def run(
             data=data,
             device=device_of(device),
             latency=latency,
-            runtimes=[name.strip() for name in runtimes.split(",") if name.strip()]
-            if runtimes is not None
-            else None,
+            runtimes=names_in(runtimes) if runtimes is not None else None,
             threads=threads,
             batches=_sizes(batch),
         )

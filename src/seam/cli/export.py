@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from seam.cli.console import Output
-from seam.cli.options import Config, Device, Json, Quiet, device_of
+from seam.cli.options import Config, Device, Json, OtherData, Quiet, device_of, names_in
 
 
 def run(
@@ -17,9 +17,7 @@ def run(
     int8: Annotated[
         bool, typer.Option("--int8", help="Also in 8 bits (onnx, openvino), with its accuracy.")
     ] = False,
-    data: Annotated[
-        str | None, typer.Option(help="Other data than the run's own, with a test split.")
-    ] = None,
+    data: OtherData = None,
     device: Device = "auto",
     json: Json = False,
     quiet: Quiet = False,
@@ -30,10 +28,9 @@ def run(
     from seam.report.exports import exports_table
 
     output = Output(json, quiet)
-    names = [name.strip() for name in to.split(",") if name.strip()]
     with output.progress() as observer:
         found = export(
-            run, to=names, int8=int8, data=data, device=device_of(device), observer=observer
+            run, to=names_in(to), int8=int8, data=data, device=device_of(device), observer=observer
         )
     first = found["exports"][0]["folder"]
     output.show(exports_table(found["exports"]), f"next: seam predict {first} IMAGE")

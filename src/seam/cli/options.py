@@ -41,6 +41,10 @@ Config = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
+OtherData = Annotated[
+    str | None,
+    typer.Option("--data", help="Other data than the run's own, with a test split."),
+]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Of splits, order and first weights.")]
 Device = Annotated[
     str, typer.Option("--device", help="cpu, cuda, cuda:1, mps; auto takes the fastest there is.")
@@ -88,7 +92,7 @@ def problem_of(labels: str | None, groups: Path | None) -> Problem:
             "name the problem: give either --labels LABEL[,LABEL...] or --groups FILE"
         )
     if labels is not None:
-        return Problem.of([label.strip() for label in labels.split(",") if label.strip()])
+        return Problem.of(names_in(labels))
     assert groups is not None
     values = read_yaml(groups, what="groups file")
     for name, members in values.items():
@@ -98,6 +102,15 @@ def problem_of(labels: str | None, groups: Path | None) -> Problem:
                 "write  name: [label, label]"
             )
     return Problem.groups({str(n): [str(m) for m in members] for n, members in values.items()})
+
+
+def names_in(text: str) -> list[str]:
+    """Names with commas between them.
+
+    >>> names_in("onnx, openvino,")
+    ['onnx', 'openvino']
+    """
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def numbers(text: str | None, name: str) -> tuple[float, ...] | None:

@@ -105,6 +105,10 @@ class Channels:
 class SearchConfig:
     """Everything that decides a search, but the data.
 
+    With ``views``, epochs show that many augmented views of the training samples in turn, and
+    distillation takes the base's answers to the view that is shown; with none, each epoch's view is
+    new, and the answers are those to the samples as they are.
+
     >>> SearchConfig(epochs=3).batch_size
     64
 
@@ -125,11 +129,18 @@ class SearchConfig:
     channels: Channels = field(default_factory=Channels)
     head_epochs: int = 0
     distill: float = 0.0
+    temperature: float = 1.0
+    views: int = 0
 
     def __post_init__(self) -> None:
         _at_least("epochs", self.epochs, 1, whole=True)
         _at_least("batch size", self.batch_size, 1, whole=True)
         _at_least("head epochs", self.head_epochs, 0, whole=True)
+        _at_least("views", self.views, 0, whole=True)
+        _require(
+            _is_number(self.temperature) and self.temperature > 0,
+            f"temperature is {self.temperature}; give a value above 0",
+        )
         _require(
             _is_number(self.distill) and 0 <= self.distill <= 1,
             f"distill is {self.distill}; give a share in [0, 1]",

@@ -2,117 +2,27 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
-from typing import Literal, get_args
+from functools import partial
+from typing import get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
 from seam.core.preprocessing import Preprocessing
+from seam.data.augment import Augment, View
+from seam.data.decode import ImageSource, corrupt, open_image, stored_size, to_square
 from seam.errors import ConfigError, DataError
 from seam.search.samples import Batch
 
-Augment = Literal["none", "crop", "crop+flip"]
 CACHE_BYTES = 2 * 1024**3
 ORDERED_PIXELS = 2**20  # of one batch without gradients: bounds memory, 256 at 64 pixels a side
-
-
-class CorruptImageError(DataError):
-    """An image file that cannot be decoded."""
-
-
-@dataclass(frozen=True)
-class ImageSource:
-    """Encoded images and how to get at one of them: ``read(i)`` gives an image file's bytes.
-
-    Worker processes read too, so both functions should pickle.
-    """
-
-    read: Callable[[int], bytes]
-    name: Callable[[int], str]
-    count: int
-
-    def select(self, numbers: NDArray[np.int64]) -> ImageSource:
-        """The images with these numbers, in this order."""
-        picked = _Picked(self, numbers)
-        return ImageSource(picked.read, picked.name, len(numbers))
-
-
-@dataclass(frozen=True)
-class _Picked:
-    source: ImageSource
-    numbers: NDArray[np.int64]
-
-    def read(self, i: int) -> bytes:
-        return self.source.read(int(self.numbers[i]))
-
-    def name(self, i: int) -> str:
-        return self.source.name(int(self.numbers[i]))
-
-
-def decode(data: bytes, name: str, channels: int) -> Image.Image:
-    """An image file's bytes as an upright grey (1 channel) or RGB (3) picture.
-
-    Raises:
-        CorruptImageError: the bytes are no readable image.
-    """
-    try:
-        return _open(data, channels)
-    except Exception as error:
-        raise _corrupt(name, error) from error
-
-
-def _open(data: bytes, channels: int) -> Image.Image:
-    """As `decode`; damaged bytes make Pillow raise almost anything, so callers catch it all."""
-    with Image.open(io.BytesIO(data)) as image:
-        image.load()
-        upright = ImageOps.exif_transpose(image) if _is_turned(image) else image
-    if upright.mode.startswith("I;16"):  # Pillow clips 16 bits to 8 where it should scale
-        upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
-    return upright.convert("L" if channels == 1 else "RGB")
-
-
-def _is_turned(image: Image.Image) -> bool:
-    """Whether the camera was held sideways; unreadable EXIF data says nothing."""
-    try:
-        turn: int = image.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception:
-        return False
-    return turn != 1
-
-
-def _corrupt(name: str, error: Exception) -> CorruptImageError:
-    reason = " ".join(str(error).split())[:80] or type(error).__name__
-    if isinstance(error, UnidentifiedImageError):  # its text shows a memory address
-        reason = "no image format is recognised"
-    return CorruptImageError(
-        f"image '{name}' cannot be read ({reason}); mend or remove it, or pass --skip-bad"
-    )
-
-
-def stored_size(preprocessing: Preprocessing) -> int:
-    """Side in pixels to which images are resized before the final crop."""
-    return round(preprocessing.size / preprocessing.crop_fraction)
-
-
-def to_square(image: Image.Image, side: int, interpolation: str) -> NDArray[np.uint8]:
-    """Resize the shorter side to ``side``, crop the centre: uint8 (C, side, side)."""
-    if image.size != (side, side):
-        scale = side / min(image.size)
-        width, height = (max(side, round(length * scale)) for length in image.size)
-        image = image.resize((width, height), Image.Resampling[interpolation.upper()])
-        left, top = (width - side) // 2, (height - side) // 2
-        image = image.crop((left, top, left + side, top + side))
-    pixels = np.asarray(image, dtype=np.uint8)  # read-only, so it is copied below
-    return np.array(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1), order="C")
 
 
 @dataclass(frozen=True)
@@ -139,36 +49,37 @@ class ImageSamples:
     def __len__(self) -> int:
         return len(self.targets)
 
-    def shuffled(self, batch_size: int, *, seed: int) -> Iterator[Batch]:
-        """All samples once, augmented, in an order that depends on ``seed`` alone."""
+    def shuffled(self, batch_size: int, *, seed: int, view: int | None = None) -> Iterator[Batch]:
+        """All samples once, augmented, in an order that depends on ``seed`` alone.
+
+        So does the augmentation, but where ``view`` is given, which decides it then.
+        """
         generator = torch.Generator().manual_seed(seed)
         order = torch.randperm(len(self), generator=generator)
+        seen = self._view(generator) if view is None else self._view_of(view)
         for numbers, raw in self._raw(order, batch_size):
-            images = self._resize(raw)
-            images = random_crop(images, self._padding, generator) if self._crops else images
-            if self.augment == "crop+flip":
-                images = random_flip(images, generator)
-            yield self._finish(images, numbers)
+            yield self._finish(seen.of(self._resize(raw), numbers), numbers, view)
 
-    def ordered(self, batch_size: int) -> Iterator[Batch]:
-        """All samples once, as they are, in order; batches are smaller where images are large."""
+    def ordered(self, batch_size: int, *, view: int | None = None) -> Iterator[Batch]:
+        """All samples once, in order, as they are or in a view; in smaller batches if large."""
         bounded = batch_size
         if self.device.type == "cpu":
             bounded = max(1, min(batch_size, ORDERED_PIXELS // self.preprocessing.size**2))
+        seen = None if view is None else self._view_of(view)
         for numbers, raw in self._raw(torch.arange(len(self)), bounded):
-            yield self._finish(self._resize(raw), numbers)
+            images = self._resize(raw)
+            yield self._finish(seen.of(images, numbers) if seen else images, numbers, view)
 
     def raw(self, numbers: Tensor) -> Tensor:
         """Stored pixels, uint8 (n, C, side, side), of some samples."""
         return torch.cat([pixels for _, pixels in self._raw(numbers, len(numbers))])
 
-    @property
-    def _crops(self) -> bool:
-        return self.augment in ("crop", "crop+flip")
+    def _view_of(self, view: int) -> View:
+        return self._view(torch.Generator().manual_seed(view))
 
-    @cached_property
-    def _padding(self) -> int:
-        return max(1, self.preprocessing.size // 8)
+    def _view(self, generator: torch.Generator) -> View:
+        padding = max(1, self.preprocessing.size // 8)
+        return View.draw(self.augment, len(self), padding, generator)
 
     def _raw(self, order: Tensor, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         if isinstance(self.pixels, Tensor):
@@ -191,11 +102,11 @@ class ImageSamples:
         size = self.preprocessing.size
         return images[..., margin : margin + size, margin : margin + size]
 
-    def _finish(self, images: Tensor, numbers: Tensor) -> Batch:
+    def _finish(self, images: Tensor, numbers: Tensor, view: int | None) -> Batch:
         mean = torch.tensor(self.preprocessing.mean, device=self.device).view(1, -1, 1, 1)
         std = torch.tensor(self.preprocessing.std, device=self.device).view(1, -1, 1, 1)
         targets = self.targets[numbers].to(self.device)
-        return Batch((images - mean) / std, targets, numbers)
+        return Batch((images - mean) / std, targets, numbers, view)
 
 
 class StreamedPixels:
@@ -230,9 +141,9 @@ def _read_square(
     source: ImageSource, side: int, preprocessing: Preprocessing, number: int
 ) -> NDArray[np.uint8]:
     try:
-        image = _open(source.read(number), preprocessing.channels)
+        image = open_image(source.read(number), preprocessing.channels)
     except Exception as error:
-        raise _corrupt(source.name(number), error) from error
+        raise corrupt(source.name(number), error) from error
     return to_square(image, side, preprocessing.interpolation)
 
 
@@ -259,11 +170,11 @@ def read_pixels(
     for number in range(source.count):
         try:
             data = source.read(number)
-            image = _open(data, preprocessing.channels)
+            image = open_image(data, preprocessing.channels)
         except Exception as error:
             name = source.name(number)
             if not skip_bad:
-                raise _corrupt(name, error) from error
+                raise corrupt(name, error) from error
             skipped.append(name)
             continue
         observe(data)
@@ -317,22 +228,3 @@ class _Squares:
             picture = square[0] if self.channels == 1 else square.transpose(1, 2, 0)
             image = Image.fromarray(np.ascontiguousarray(picture))
             self.pixels[number] = to_square(image, self.full, self.mode)
-
-
-def random_crop(images: Tensor, padding: int, generator: torch.Generator) -> Tensor:
-    """Shift each image by up to ``padding`` pixels each way, zeros moving in; shapes stay."""
-    count, _, height, width = images.shape
-    padded = F.pad(images, (padding,) * 4)
-    top, left = torch.randint(0, 2 * padding + 1, (2, count, 1), generator=generator)
-    rows = (torch.arange(height) + top).to(images.device)
-    columns = (torch.arange(width) + left).to(images.device)
-    which = torch.arange(count, device=images.device).view(-1, 1, 1)
-    return padded.permute(0, 2, 3, 1)[which, rows[:, :, None], columns[:, None, :]].permute(
-        0, 3, 1, 2
-    )
-
-
-def random_flip(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Mirror each image left to right with probability one half."""
-    flips = (torch.rand(len(images), 1, 1, 1, generator=generator) < 0.5).to(images.device)
-    return torch.where(flips, images.flip(3), images)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seam.core.problem import LabelIndex
-from seam.data.images import ImageSource
+from seam.data.decode import ImageSource
 from seam.errors import DataError, LabelError, nearest
 
 SPLITS = {

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from seam.core.preprocessing import Preprocessing
 from seam.core.problem import Problem
-from seam.data.images import Augment, ImageSamples, read_pixels
+from seam.data.augment import Augment
+from seam.data.images import ImageSamples, read_pixels
 from seam.data.load import LabelledImages, align, check_renames, load_splits
 from seam.data.split import Numbers, Split, balance, few, stratified, targets_of
 from seam.errors import ConfigError, DataError

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from seam.core.figures import Share
 from seam.search.samples import Samples
@@ -15,9 +15,22 @@ EVALUATION_BATCH = 256
 
 
 @torch.no_grad()
-def outputs_of(model: nn.Module, samples: Samples, batch_size: int = EVALUATION_BATCH) -> Tensor:
+def outputs_of(
+    model: Callable[[Tensor], Tensor], samples: Samples, *, view: int | None = None
+) -> Tensor:
     """The outputs of a model in eval mode for all samples in order, (n, K), on the CPU."""
-    return torch.cat([model(batch.images).cpu() for batch in samples.ordered(batch_size)])
+    batches = samples.ordered(EVALUATION_BATCH, view=view)
+    return torch.cat([model(batch.images).cpu() for batch in batches])
+
+
+def first_images(samples: Samples, most: int) -> Tensor:
+    """The first preprocessed samples as they are, at most ``most`` of them, (n, C, H, W)."""
+    found: list[Tensor] = []
+    for batch in samples.ordered(most):
+        found.append(batch.images[: most - sum(map(len, found))])
+        if sum(map(len, found)) == most:
+            break
+    return torch.cat(found)
 
 
 def share_right(predicted: Tensor, targets: Tensor) -> Share:

@@ -91,17 +91,21 @@ class LatencyTable:
         return self.call_ms + sum(found)
 
     @cached_property
+    def specs(self) -> list[LayerSpec]:
+        """The network's layers at their full width."""
+        return [self.grids[i].spec for i in self.layers]
+
+    @cached_property
     def full_ms(self) -> float:
         """Of the network at its full width."""
-        specs = [self.grids[i].spec for i in self.layers]
-        return self.total([(spec.in_channels, spec.out_channels) for spec in specs])
+        return self.total([(spec.in_channels, spec.out_channels) for spec in self.specs])
 
     def fits(
         self, specs: Sequence[LayerSpec], *, runtime: str, batch: int, threads: int | None = None
     ) -> bool:
         """Whether this table, perhaps read from a file, is of these layers and of this machine."""
         same = (runtime, batch, thread_count(threads), describe_machine())
-        return [self.grids[i].spec for i in self.layers] == list(specs) and same == (
+        return self.specs == list(specs) and same == (
             self.runtime,
             self.batch,
             self.threads,

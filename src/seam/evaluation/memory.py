@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from seam.exporting.extras import needs
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -92,12 +94,14 @@ def _run(file: str, shape: Sequence[int], threads: int) -> dict[str, Any]:
 
     images = np.zeros(shape, dtype=np.float32)
     if file.endswith(".xml"):
+        needs("openvino", extra="openvino")
         import openvino
 
         empty = _high_water()
         settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
         openvino.Core().compile_model(file, "CPU", settings)([images])
         return {"runtime": "openvino", "empty": empty, "peak": _high_water()}
+    needs("onnxruntime", extra="onnx")
     import onnxruntime
 
     empty = _high_water()

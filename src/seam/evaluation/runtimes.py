@@ -18,7 +18,7 @@ from seam.errors import ConfigError, MissingExtraError, ModelError, in_line, nea
 from seam.exporting.extras import needs
 from seam.exporting.onnx import to_onnx
 from seam.exporting.openvino import to_openvino
-from seam.exporting.session import open_session
+from seam.exporting.session import onnx_session, open_session
 
 Program = Callable[[Tensor], Any]
 RUNTIMES = ("torch", "torch_compiled", "onnxruntime", "openvino")
@@ -154,15 +154,8 @@ def quiet_onnx(model: Path | bytes, threads: int) -> Program:
         ModelError: it cannot open the model.
     """
     needs("onnxruntime", extra="onnx")
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.add_session_config_entry("session.force_spinning_stop", "1")
-    source = str(model) if isinstance(model, Path) else model
     try:
-        session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        session = onnx_session(model, threads, resting=True)
     except Exception as error:  # it has errors of its own
         raise ModelError(
             f"onnxruntime cannot open the model ({in_line(error)}); export it again"

@@ -75,6 +75,20 @@ def open_session(path: Path, *, threads: int | None = None) -> Session:
         ) from error
 
 
+def onnx_session(model: Path | bytes, threads: int | None, *, resting: bool = False) -> Any:
+    """A file, or the bytes of one, in ONNX Runtime; if ``resting``, threads stop between calls."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors only
+    if threads is not None:
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    if resting:
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+    source = str(model) if isinstance(model, Path) else model
+    return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+
+
 class _Runtime:
     """What the three have in common: the shape check, and errors as one line."""
 
@@ -123,15 +137,7 @@ class OnnxSession(_Runtime):
     runtime, extra = "onnxruntime", "onnx"
 
     def __init__(self, path: Path, threads: int | None) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3  # errors only
-        if threads is not None:
-            options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-        self._session = onnxruntime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"]
-        )
+        self._session = onnx_session(path, threads)
         (entry,) = self._session.get_inputs()
         self._name = entry.name
         self.shape = [size if isinstance(size, int) else None for size in entry.shape]

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from seam.artefacts.adapter_value import MAX_SIDE
 from seam.artefacts.atomic import existing, shown
 from seam.core.preprocessing import Preprocessing
 from seam.core.problem import UNSAFE
@@ -23,7 +24,7 @@ from seam.exporting.session import SESSIONS
 
 FORMAT, VERSION = "seam-export", 1
 FILE, FAILED_FILE = "model.json", "failed.json"
-MAX_JSON, MAX_SIDE, MAX_LABELS = 16 * 2**20, 4096, 100_000
+MAX_JSON, MAX_LABELS = 16 * 2**20, 100_000
 
 
 class ExportError(SeamError, ValueError):

@@ -11,15 +11,16 @@ from seam.artefacts.adapter import apply_adapter, load_adapter
 from seam.artefacts.run import RunFolder
 from seam.core.config import Pick
 from seam.core.problem import Problem
-from seam.data.prepare import DataSource, ProblemData, prepare
+from seam.data.prepare import DataSource, ProblemData
 from seam.errors import BaseMismatchError, RunFolderError
+from seam.evaluation.accuracy import first_images
 from seam.evaluation.latency import LatencyPlan
-from seam.jobs.latency import images_of, speed_and_size
+from seam.jobs.latency import speed_and_size
 from seam.jobs.observe import Observer, Silent
 from seam.jobs.plan import Plan
 from seam.jobs.result import Result, finish, measure
 from seam.jobs.shrunk import finished
-from seam.jobs.task import Task
+from seam.jobs.task import Task, prepared
 from seam.jobs.walk import Walk
 from seam.models.base import BaseModel
 from seam.models.load import BaseSpec
@@ -120,7 +121,7 @@ def evaluate(
     measured["model"] = {**report.get("model", {}), **measured["model"]}
     report = {**report, **measured}
     if latency:
-        images = images_of(task.data.test, max(plan.batches))
+        images = first_images(task.data.test, max(plan.batches))
         kind = model.facts["kind"]
         report |= speed_and_size(task.base.module, model.module, images, kind=kind, plan=plan)
     return report
@@ -164,15 +165,7 @@ def data_of(
         RunFolderError: the data has changed, or is not named.
     """
     problem, plan, source = _described(settings, base, data, None)
-    found = prepare(
-        source,
-        problem,
-        base_labels=base.labels,
-        preprocessing=base.preprocessing,
-        config=plan.data,
-        seed=plan.seed,
-        device=base.example().device,
-    )
+    found = prepared(base, problem, source, plan)
     if data is None and split_hash not in (None, found.split_hash):
         raise RunFolderError(
             "the run's data has changed since; restore it, or name other data with --data"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import shutil
 import tempfile
@@ -19,7 +18,8 @@ from seam.artefacts.atomic import write_folder
 from seam.artefacts.run import RunFolder
 from seam.core.preprocessing import Preprocessing
 from seam.data.prepare import DataSource, ProblemData
-from seam.evaluation.accuracy import EVALUATION_BATCH, share_right
+from seam.evaluation.accuracy import first_images, outputs_of, share_right
+from seam.evaluation.runtimes import on_cpu
 from seam.exporting.compare import MOST_SAMPLES, compare
 from seam.exporting.formats import Format, formats_of, versions
 from seam.exporting.quantize import CALIBRATION_SAMPLES
@@ -29,7 +29,6 @@ from seam.jobs.again import base_of, data_of
 from seam.jobs.observe import Observer, Silent
 from seam.jobs.predict import load
 from seam.models.base import BaseModel
-from seam.search.samples import Samples
 
 
 def export(
@@ -124,12 +123,12 @@ class _Job:
     @cached_property
     def on_cpu(self) -> nn.Module:
         """What exported models are compared with."""
-        return copy.deepcopy(self.model).cpu().eval()
+        return on_cpu(self.model)
 
     @cached_property
     def images(self) -> Tensor:
         """Test images to compare on, (n, C, H, W)."""
-        return _first(self.data.test, MOST_SAMPLES)
+        return first_images(self.data.test, MOST_SAMPLES).cpu()
 
     @cached_property
     def before(self) -> dict[str, Any]:
@@ -154,7 +153,7 @@ class _Job:
         assert kind.quantize is not None
         file = source.parent / "int8" / source.name
         file.parent.mkdir()
-        training = _first(self.data.search.train, CALIBRATION_SAMPLES)
+        training = first_images(self.data.search.train, CALIBRATION_SAMPLES).cpu()
         kind.quantize(source, file, list(training))
         session = open_session(file)
         row = {
@@ -165,12 +164,10 @@ class _Job:
         }
         return self._kept(kind, f"{kind.name}-int8", file, session, row)
 
-    @torch.no_grad()
     def _accuracy(self, model: Callable[[Tensor], Tensor]) -> dict[str, Any]:
         """The share of all test samples that ``model`` is right on."""
         test = self.data.test
-        found = [model(batch.images).argmax(1).cpu() for batch in test.ordered(EVALUATION_BATCH)]
-        return share_right(torch.cat(found), test.targets).to_dict()
+        return share_right(outputs_of(model, test).argmax(1), test.targets).to_dict()
 
     def _kept(
         self, kind: Format, name: str, file: Path, session: Session, row: Mapping[str, Any]
@@ -192,16 +189,6 @@ class _Job:
             raise ExportError(_disagreement(name, row["comparison"], place))
         shutil.rmtree(place.with_name(f"{name}-failed"), ignore_errors=True)
         return {"folder": str(place), **json.loads(sidecar)}
-
-
-def _first(samples: Samples, count: int) -> Tensor:
-    """The images of the first ``count`` samples, (n, C, H, W), on the CPU, as they are."""
-    found: list[Tensor] = []
-    for batch in samples.ordered(count):
-        found.append(batch.images[: count - sum(map(len, found))].cpu())
-        if sum(map(len, found)) == count:
-            break
-    return torch.cat(found)
 
 
 def _disagreement(name: str, compared: Mapping[str, Any], place: Path) -> str:

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from seam.evaluation.latency import LatencyPlan, batch_of, measure_latency
 from seam.evaluation.memory import peak_memory, size_bytes
 from seam.evaluation.runtimes import SUFFIXES, Subject, on_cpu
-from seam.search.samples import Samples
 
 MEMORY_BATCH = 16
 
@@ -69,11 +68,6 @@ def speed(
         theirs = Subject("base", on_cpu(base), Path(place))
         ours = Subject("result", on_cpu(result), Path(place))
         return measure_latency(theirs, ours, images, kind=kind, plan=plan)
-
-
-def images_of(samples: Samples, most: int) -> Tensor:
-    """The first preprocessed samples, at most ``most`` of them, (n, C, H, W)."""
-    return next(samples.ordered(most)).images
 
 
 def _bytes_of(result: Subject) -> int:

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from seam.artefacts.run import RunFolder
 from seam.core.config import Channels
 from seam.errors import SeamError
+from seam.evaluation.accuracy import first_images
 from seam.evaluation.latency import LatencyPlan
 from seam.evaluation.latency_table import LatencyTable
 from seam.evaluation.layer_latency import measure_table
-from seam.evaluation.layer_spec import LayerSpec
 from seam.evaluation.layers_of import layers_of
-from seam.jobs.latency import images_of, speed
+from seam.jobs.latency import speed
 from seam.jobs.observe import Observer
 from seam.masking.sides import Place
 from seam.search.samples import Samples
@@ -38,7 +38,7 @@ class LatencyMeter:
         """The share; sides not named are whole."""
         total = self.table.call_ms
         for index, name in enumerate(self.layers):
-            spec = self.table.grids[self.table.layers[index]].spec
+            spec = self.table.specs[index]
             inputs = widths.get((name, "in"), spec.in_channels)
             total += self.table.ms(index, inputs, widths.get((name, "out"), spec.out_channels))
         return total / self.base_ms
@@ -65,7 +65,7 @@ def latency_meter(
     specs = [spec for _, spec in (*ours, *theirs)]
     table = _saved(folder)
     wanted = (specs, channels.runtime, channels.batch)
-    if table is None or (_specs(table), table.runtime, table.batch) != wanted:
+    if table is None or (table.specs, table.runtime, table.batch) != wanted:
         observer.stage(f"timing the layers in {channels.runtime}")
         table = measure_table(specs, runtime=channels.runtime, batch=channels.batch)
     names = tuple(name for name, _ in ours)
@@ -81,15 +81,9 @@ def _saved(folder: RunFolder | None) -> LatencyTable | None:
         return None
     try:
         table = LatencyTable.from_dict(folder.read_json(TABLE))
-        _specs(table)
+        return table if table.specs else None
     except (SeamError, IndexError, TypeError):  # damaged: it is measured again
         return None
-    return table
-
-
-def _specs(table: LatencyTable) -> list[LayerSpec]:
-    """The layers that a table is of."""
-    return [table.grids[index].spec for index in table.layers]
 
 
 def keep_table(meter: object, folder: RunFolder) -> None:
@@ -103,5 +97,5 @@ def measured_ratio(
 ) -> float:
     """The result's time over the base's, both whole, interleaved, in the runtime of the budget."""
     plan = LatencyPlan(runtimes=(channels.runtime,), batches=(channels.batch,))
-    found = speed(base, result, images_of(samples, channels.batch), kind="shrunk", plan=plan)
+    found = speed(base, result, first_images(samples, channels.batch), kind="shrunk", plan=plan)
     return float(found[channels.runtime][str(channels.batch)]["ratio"])

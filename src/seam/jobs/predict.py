@@ -17,7 +17,8 @@ from seam.artefacts.atomic import existing
 from seam.artefacts.model_folder import MANIFEST, load_model
 from seam.artefacts.run import RunFolder
 from seam.core.preprocessing import Preprocessing
-from seam.data.images import CorruptImageError, ImageSamples, decode, stored_size, to_square
+from seam.data.decode import CorruptImageError, decode, stored_size, to_square
+from seam.data.images import ImageSamples
 from seam.errors import DataError, RunFolderError
 from seam.exporting.session import Session, open_session
 from seam.exporting.sidecar import ExportError, find_export, read_sidecar

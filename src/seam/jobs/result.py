@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from seam.artefacts.adapter import Adapter, BaseReference, apply_adapter, save_adapter
+from seam.artefacts.adapter_file import recorded_digest
 from seam.artefacts.model_folder import save_model
 from seam.artefacts.run import RunFolder
 from seam.data.prepare import ProblemData
@@ -67,7 +68,8 @@ def finish(task: Task, walk: Walk, folder: RunFolder | None, start: float) -> Re
     size = save_adapter(adapter, folder.adapter) if folder is not None else None
     if folder is not None and model.manifest is not None:
         example = task.base.example()
-        measured["model"]["bytes"] = save_model(folder.model, model.module, model.manifest, example)
+        manifest = replace(model.manifest, adapter=recorded_digest(folder.adapter) or "")
+        measured["model"]["bytes"] = save_model(folder.model, model.module, manifest, example)
     report = {
         **measured,
         "picked": {**task.settings.pick.to_dict(), "epoch": chosen.epoch},

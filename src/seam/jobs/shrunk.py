@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from seam.artefacts.adapter import Adapter
-from seam.artefacts.adapter_file import digest
 from seam.artefacts.model_folder import (
     ModelManifest,
     architecture_recipe,
     changed_attributes,
 )
+from seam.evaluation.accuracy import first_images
 from seam.jobs.task import Task
-from seam.search.samples import Samples
 from seam.shrink.remove import bits_of
 from seam.shrink.shrink import shrink
 
@@ -43,7 +41,8 @@ def finished(task: Task, adapter: Adapter, masked: nn.Module) -> Finished:
         return Finished(masked, {"kind": "masked"})
     axes = task.axes(masked)
     masks = {f"backbone.{name}": mask for name, mask in adapter.masks.items()}
-    small = shrink(masked, axes, bits_of(axes, masked, masks), proof_images(task.data.test))
+    images = first_images(task.data.test, PROOF_SAMPLES)
+    small = shrink(masked, axes, bits_of(axes, masked, masks), images)
     facts = {
         "kind": "shrunk",
         "difference": small.difference,
@@ -59,17 +58,5 @@ def finished(task: Task, adapter: Adapter, masked: nn.Module) -> Finished:
         head_kind=adapter.head_kind,
         attributes=changed_attributes(masked, small.module),
         folded=small.folded,
-        adapter=digest(adapter),
     )
     return Finished(small.module.to(memory_format=torch.channels_last), facts, manifest)
-
-
-def proof_images(samples: Samples) -> Tensor:
-    """The first real samples, at most 64, as they are when a model is measured."""
-    batches = islice(samples.ordered(PROOF_SAMPLES), PROOF_SAMPLES)
-    found: list[Tensor] = []
-    for batch in batches:
-        found.append(batch.images)
-        if sum(map(len, found)) >= PROOF_SAMPLES:
-            break
-    return torch.cat(found)[:PROOF_SAMPLES]

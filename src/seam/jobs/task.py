@@ -7,11 +7,11 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from seam.artefacts.run import RunFolder, environment
 from seam.core.problem import Problem
-from seam.data.prepare import DataSource, prepare
+from seam.data.prepare import DataSource, ProblemData, prepare
 from seam.errors import ConfigError
 from seam.evaluation.accuracy import outputs_of
 from seam.evaluation.cost import MacsMeter
@@ -26,8 +26,21 @@ from seam.masking.head import Headed, SliceHead, attach_head
 from seam.models.base import BaseModel
 from seam.search.frontier import Bars
 from seam.search.loop import SearchState, begin
-from seam.search.objective import Objective
+from seam.search.objective import Objective, Teacher
 from seam.shrink.check import Checked, checked
+
+
+def prepared(base: BaseModel, problem: Problem, data: DataSource, settings: Plan) -> ProblemData:
+    """The data of a task, split and labelled for it, on the base's device."""
+    return prepare(
+        data,
+        problem,
+        base_labels=base.labels,
+        preprocessing=base.preprocessing,
+        config=settings.data,
+        seed=settings.seed,
+        device=base.example().device,
+    )
 
 
 class Task:
@@ -39,15 +52,7 @@ class Task:
         self.base, self.problem, self.settings = base, problem, settings
         self._axes: Checked | None = None
         self.members = problem.members(base.labels)
-        self.data = prepare(
-            data,
-            problem,
-            base_labels=base.labels,
-            preprocessing=base.preprocessing,
-            config=settings.data,
-            seed=settings.seed,
-            device=base.example().device,
-        )
+        self.data = prepared(base, problem, data, settings)
         samples = self.data.search
         self._train = outputs_of(base.module, samples.train)
         self._validation = outputs_of(base.module, samples.validation)
@@ -109,8 +114,17 @@ class Task:
             weights = weights.to(device)
         if not distill:
             return Objective(weights=weights)
-        soft = self.baselines.restricted_outputs(self._train).softmax(1)
-        return Objective(distill, soft.to(device), weights)
+        return Objective(distill, Teacher(self._answers), weights, self.settings.search.temperature)
+
+    def _answers(self, view: int | None) -> Tensor:
+        """The base's restricted logits of the training samples, (n, K)."""
+        known = view is None
+        logits = (
+            self._train
+            if known
+            else outputs_of(self.base.module, self.data.search.train, view=view)
+        )
+        return self.baselines.restricted_outputs(logits)
 
     def begin(
         self, folder: RunFolder | None = None, observer: Observer | None = None

@@ -68,13 +68,14 @@ class Walk:
         predicted = outputs_of(self.state.model.eval(), validation).argmax(1)
         snapshot = {name: value.cpu().clone() for name, value in self.state.snapshot().items()}
         masks = {n.removeprefix("mask/"): m for n, m in snapshot.items() if n.startswith("mask/")}
+        macs, latency = self._costs(masks)
         point = Point(
             epoch=self.state.epoch,
             density=share_kept(masks),
             validation_accuracy=share_right(predicted, validation.targets).value,
-            macs=self._macs(masks),
+            macs=macs,
             loss=loss,
-            latency=self._latency(),
+            latency=latency,
         )
         _check_finite({**self.state.tensors(), **snapshot}, point.epoch)
         self.points.append(point)
@@ -88,19 +89,17 @@ class Walk:
                 self.folder.save_state(self.state.tensors(), values)
         self._tidy()
 
-    def _macs(self, masks: Mapping[str, Tensor]) -> float:
-        """Share of the base's; for channels as the budget counts it, with a narrower head."""
-        searched = self.state.masks
-        timed = self.task.settings.search.channels.cost == "latency"
-        if isinstance(searched, ChannelSet) and not timed:
-            return searched.cost()
-        return self.costs.macs_share(masks)
+    def _costs(self, masks: Mapping[str, Tensor]) -> tuple[float, float | None]:
+        """MACs as a share of the base's; the predicted time, where the budget is in time.
 
-    def _latency(self) -> float | None:
-        """The predicted time, where the budget is in time."""
-        masks = self.state.masks
-        timed = self.task.settings.search.channels.cost == "latency"
-        return masks.cost() if timed and isinstance(masks, ChannelSet) else None
+        MACs that are the budget are as the budget counts them, with the head that channels narrow.
+        """
+        searched = self.state.masks
+        if not isinstance(searched, ChannelSet):
+            return self.costs.macs_share(masks), None
+        if self.task.settings.search.channels.cost == "macs":
+            return searched.cost(), None
+        return self.costs.macs_share(masks), searched.cost()
 
     def _tidy(self) -> None:
         """List the points, and forget what those off the frontier are made of."""

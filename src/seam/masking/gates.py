@@ -156,8 +156,9 @@ class ChannelSet(Attached):
 
     def counts_for(self, share: float) -> dict[str, int]:
         """How many units of each axis the budget keeps."""
-        if share >= 1:
-            return {axis.name: axis.size for axis in self.axes}
+        whole = {axis.name: axis.size for axis in self.axes}
+        if share >= 1 or self._cost(whole) <= share + 1e-9:  # as in the steps after a compaction
+            return whole
         priorities = torch.cat(
             [self.units[axis.name].score.detach() / self.price[axis.name] for axis in self.axes]
         )

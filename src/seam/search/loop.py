@@ -13,12 +13,14 @@ from seam.errors import NumericalError
 from seam.search.calibrate import calibrate
 from seam.search.objective import Objective
 from seam.search.saliency import saliency, start_from
-from seam.search.samples import Samples, SearchData
+from seam.search.samples import Batch, Samples, SearchData
 from seam.search.schedule import budget_at, place, rate_at
 from seam.search.state import SearchState, begin
 
 SALIENCY_BATCHES = 32
 CALIBRATION_BATCHES = 8
+SEEDS_APART = 1_000_003
+MOST_EPOCHS = 500_000  # views are drawn with the seeds above those of epochs
 
 __all__ = ["SearchState", "begin", "search"]
 
@@ -43,7 +45,7 @@ def search(
     steps = math.ceil(len(data.train) / config.batch_size)
     if not state.started:
         if state.statistics:
-            batches = data.train.shuffled(config.batch_size, seed=_epoch_seed(seed, -1))
+            batches = batches_of(data.train, config, seed=seed, epoch=-1)
             images = (batch.images for batch in islice(batches, CALIBRATION_BATCHES))
             calibrate(state.model.backbone, state.tuned, images)
         _start(state, data.train, config, objective, seed)
@@ -52,9 +54,8 @@ def search(
         head_only = config.head_epochs > 0 and state.epoch % config.head_epochs == 0
         state.begin_epoch(search_scores=not head_only)
         total: Tensor | float = 0.0
-        for step, batch in enumerate(
-            data.train.shuffled(config.batch_size, seed=_epoch_seed(seed, state.epoch))
-        ):
+        batches = batches_of(data.train, config, seed=seed, epoch=state.epoch)
+        for step, batch in enumerate(batches):
             if state.statistics and len(batch.targets) == 1:
                 continue  # one sample has no statistics
             progress = (state.epoch + step / steps) / config.epochs
@@ -107,7 +108,7 @@ def _start(
     state: SearchState, train: Samples, config: SearchConfig, objective: Objective, seed: int
 ) -> None:
     if config.start == "saliency":
-        batches = train.shuffled(config.batch_size, seed=_epoch_seed(seed, -1 - state.level))
+        batches = batches_of(train, config, seed=seed, epoch=-1 - state.level)
         losses = (
             lambda batch=batch: objective(state.model(batch.images), batch)
             for batch, _ in zip(batches, range(SALIENCY_BATCHES), strict=False)
@@ -125,5 +126,13 @@ def _set_pressure(state: SearchState, pressure: Penalty | Budget, progress: floa
         state.masks.keep(budget_at(pressure, progress), exact=False)
 
 
-def _epoch_seed(seed: int, epoch: int) -> int:
-    return (seed * 1_000_003 + epoch + 1) % 2**63
+def batches_of(train: Samples, config: SearchConfig, *, seed: int, epoch: int) -> Iterator[Batch]:
+    """The batches of an epoch (below 0: those looked at before a level), in its order and view."""
+    view = None
+    if config.views:
+        view = _seed_of(seed, MOST_EPOCHS + epoch % config.views)
+    return train.shuffled(config.batch_size, seed=_seed_of(seed, epoch), view=view)
+
+
+def _seed_of(seed: int, epoch: int) -> int:
+    return (seed * SEEDS_APART + epoch + 1) % 2**63

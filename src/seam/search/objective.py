@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -11,24 +12,42 @@ from seam.search.samples import Batch
 
 
 @dataclass(frozen=True)
-class Objective:
-    """``(1 - distill) * cross entropy + distill * KL(teacher || outputs)``.
+class Teacher:
+    """The base's logits of the training samples, asked for once a view and kept.
 
-    ``soft`` holds the teacher's probabilities for every training sample, (n, K), or None;
-    ``weights`` (K) is how much a sample of each output counts, or None for all the same.
+    ``answers`` gives those of all samples, (n, K), in a view, or as they are (None).
+    """
+
+    answers: Callable[[int | None], Tensor]
+    _known: dict[int | None, Tensor] = field(default_factory=dict)
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """The answers for a batch, (batch, K), on its images' device."""
+        if batch.view not in self._known:
+            self._known[batch.view] = self.answers(batch.view).to(batch.images.device)
+        known = self._known[batch.view]
+        return known[batch.numbers.to(known.device)]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """``(1 - distill) * cross entropy + distill * T^2 * KL(teacher / T || outputs / T)``.
+
+    T is the ``temperature`` (Hinton et al. 2015, arXiv:1503.02531); ``weights`` (K) is how much a
+    sample of each output counts, or None for all the same.
     """
 
     distill: float = 0.0
-    soft: Tensor | None = None
+    teacher: Teacher | None = None
     weights: Tensor | None = None
+    temperature: float = 1.0
 
     def __call__(self, outputs: Tensor, batch: Batch) -> Tensor:
         """The mean loss of a batch; outputs (batch, K)."""
-        if self.soft is None:
-            return F.cross_entropy(outputs, batch.targets, self.weights)
-        hard = F.one_hot(batch.targets, outputs.shape[1]).to(outputs.dtype)
-        soft = self.soft[batch.numbers.to(self.soft.device)]
-        # Cross entropy against the mixture differs from the sum above by a constant only.
-        return F.cross_entropy(
-            outputs, (1 - self.distill) * hard + self.distill * soft, self.weights
-        )
+        hard = F.cross_entropy(outputs, batch.targets, self.weights)
+        if self.teacher is None:
+            return hard
+        soft = (self.teacher(batch) / self.temperature).softmax(1)
+        # Cross entropy differs from the divergence by a constant only.
+        distilled = F.cross_entropy(outputs / self.temperature, soft, self.weights)
+        return (1 - self.distill) * hard + self.distill * self.temperature**2 * distilled

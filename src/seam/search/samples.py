@@ -10,11 +10,15 @@ from torch import Tensor
 
 
 class Batch(NamedTuple):
-    """Preprocessed images (batch, C, H, W), outputs' indices (batch), sample numbers (batch)."""
+    """Preprocessed images (batch, C, H, W), outputs' indices (batch), sample numbers (batch).
+
+    ``view`` says how the images are augmented, where that is the same each time they are shown.
+    """
 
     images: Tensor
     targets: Tensor
     numbers: Tensor
+    view: int | None = None
 
 
 class Samples(Protocol):
@@ -29,12 +33,18 @@ class Samples(Protocol):
         """Index of each sample's output, shape (n)."""
         ...
 
-    def shuffled(self, batch_size: int, *, seed: int) -> Iterator[Batch]:
-        """All samples once, augmented, in an order that depends on ``seed`` alone."""
+    def shuffled(self, batch_size: int, *, seed: int, view: int | None = None) -> Iterator[Batch]:
+        """All samples once, augmented, in an order that depends on ``seed`` alone.
+
+        So does the augmentation, but where ``view`` is given: that decides it then.
+        """
         ...
 
-    def ordered(self, batch_size: int) -> Iterator[Batch]:
-        """All samples once, as they are, in order; batches may be smaller than asked."""
+    def ordered(self, batch_size: int, *, view: int | None = None) -> Iterator[Batch]:
+        """All samples once, in order, as they are or as ``view`` augments them.
+
+        Batches may be smaller than asked.
+        """
         ...
 
 

@@ -47,14 +47,18 @@ class SearchState:
 
     def kept(self) -> dict[str, Tensor]:
         """Masks (bool) by the base's parameter names, in the base's shapes."""
-        if self.compaction is None:
-            return self.masks.bits()
-        masks = self.compaction.masks(self.masks.bits())
         return {
             name.removeprefix(_BACKBONE): mask
-            for name, mask in masks.items()
+            for name, mask in self._element_masks().items()
             if name.startswith(_BACKBONE)
         }
+
+    def _element_masks(self) -> dict[str, Tensor]:
+        """Masks (bool) by names in the base with its head, which channels narrow too."""
+        bits = self.masks.bits()
+        if self.compaction is None:
+            return {f"{_BACKBONE}{name}": mask for name, mask in bits.items()}
+        return self.compaction.masks(bits)
 
     def soft_density(self) -> Tensor:
         """Kept share as a scalar tensor with the straight-through gradient; of weights only."""
@@ -80,13 +84,17 @@ class SearchState:
             **{f"{_HEAD}{name}": value for name, value in self.model.head.state_dict().items()},
             **{f"{_BACKBONE}{name}": v for name, v in {**self.tuned, **self.statistics}.items()},
         }
+        masks = self._element_masks()
         if self.compaction is not None:
             values = self.compaction.expanded(values)
-            removed = self.compaction.masks(self.masks.bits())
-            for name in [name for name in values if name in removed]:
-                values[name] = values[name] * removed[name].to(values[name].device)
+            for name in values.keys() & masks.keys():
+                values[name] = values[name] * masks[name].to(values[name].device)
         return {
-            **{f"mask/{name}": mask for name, mask in self.kept().items()},
+            **{
+                f"mask/{name.removeprefix(_BACKBONE)}": mask
+                for name, mask in masks.items()
+                if name.startswith(_BACKBONE)
+            },
             **{_stored_name(name): value.detach() for name, value in values.items()},
         }
 
@@ -174,6 +182,9 @@ def begin(
     whole = Compaction.whole(copy.deepcopy(model), axes)
     state = _with_channels(model, axes, config, meter)
     state.compaction = whole
+    assert isinstance(state.masks, ChannelSet)
+    assert isinstance(config.pressure, Budget)
+    state.masks.counts_for(config.pressure.final_density)  # refused now if it cannot be met
     return state
 
 
@@ -186,8 +197,6 @@ def _with_channels(
     state = _set_up(model, config, gates)
     assert isinstance(state.masks, ChannelSet)
     state.masks.set_prices(config.channels.price)
-    assert isinstance(config.pressure, Budget)
-    state.masks.counts_for(config.pressure.final_density)  # refused now if it cannot be met
     return state
 
 

@@ -1,0 +1,105 @@
+"""Image files to squares of pixels, and where the files come from."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+from seam.core.preprocessing import Preprocessing
+from seam.errors import DataError
+
+
+class CorruptImageError(DataError):
+    """An image file that cannot be decoded."""
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """Encoded images and how to get at one of them: ``read(i)`` gives an image file's bytes.
+
+    Worker processes read too, so both functions should pickle.
+    """
+
+    read: Callable[[int], bytes]
+    name: Callable[[int], str]
+    count: int
+
+    def select(self, numbers: NDArray[np.int64]) -> ImageSource:
+        """The images with these numbers, in this order."""
+        picked = _Picked(self, numbers)
+        return ImageSource(picked.read, picked.name, len(numbers))
+
+
+@dataclass(frozen=True)
+class _Picked:
+    source: ImageSource
+    numbers: NDArray[np.int64]
+
+    def read(self, i: int) -> bytes:
+        return self.source.read(int(self.numbers[i]))
+
+    def name(self, i: int) -> str:
+        return self.source.name(int(self.numbers[i]))
+
+
+def decode(data: bytes, name: str, channels: int) -> Image.Image:
+    """An image file's bytes as an upright grey (1 channel) or RGB (3) picture.
+
+    Raises:
+        CorruptImageError: the bytes are no readable image.
+    """
+    try:
+        return open_image(data, channels)
+    except Exception as error:
+        raise corrupt(name, error) from error
+
+
+def open_image(data: bytes, channels: int) -> Image.Image:
+    """As `decode`, but damaged bytes make Pillow raise almost anything, so callers catch it all."""
+    with Image.open(io.BytesIO(data)) as image:
+        image.load()
+        upright = ImageOps.exif_transpose(image) if _is_turned(image) else image
+    if upright.mode.startswith("I;16"):  # Pillow clips 16 bits to 8 where it should scale
+        upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
+    return upright.convert("L" if channels == 1 else "RGB")
+
+
+def _is_turned(image: Image.Image) -> bool:
+    """Whether the camera was held sideways; unreadable EXIF data says nothing."""
+    try:
+        turn: int = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:
+        return False
+    return turn != 1
+
+
+def corrupt(name: str, error: Exception) -> CorruptImageError:
+    """What to raise for an image file that ``error`` came of."""
+    reason = " ".join(str(error).split())[:80] or type(error).__name__
+    if isinstance(error, UnidentifiedImageError):  # its text shows a memory address
+        reason = "no image format is recognised"
+    return CorruptImageError(
+        f"image '{name}' cannot be read ({reason}); mend or remove it, or pass --skip-bad"
+    )
+
+
+def stored_size(preprocessing: Preprocessing) -> int:
+    """Side in pixels to which images are resized before the final crop."""
+    return round(preprocessing.size / preprocessing.crop_fraction)
+
+
+def to_square(image: Image.Image, side: int, interpolation: str) -> NDArray[np.uint8]:
+    """Resize the shorter side to ``side``, crop the centre: uint8 (C, side, side)."""
+    if image.size != (side, side):
+        scale = side / min(image.size)
+        width, height = (max(side, round(length * scale)) for length in image.size)
+        image = image.resize((width, height), Image.Resampling[interpolation.upper()])
+        left, top = (width - side) // 2, (height - side) // 2
+        image = image.crop((left, top, left + side, top + side))
+    pixels = np.asarray(image, dtype=np.uint8)  # read-only, so it is copied below
+    return np.array(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1), order="C")
