@@ -20,6 +20,7 @@ from common import RESULTS, Log, arguments, mobilenet, resnet20, save, vgg16
 from mobilenet_vehicles import VEHICLES
 
 from seam.core.problem import Problem
+from seam.evaluation.latency import LatencyPlan
 from seam.jobs.again import evaluate
 from seam.jobs.direct import reengineer
 from seam.jobs.plan import plan
@@ -79,7 +80,7 @@ def main() -> None:
     base = BASES[args.name](args.shared)
     data = str(args.shared / "data" / DATA[args.name])
     if args.latency:
-        report = evaluate(args.run, base=base, data=data, latency=True, threads=args.threads)
+        report = evaluate(args.run, base=base, data=data, latency=LatencyPlan(threads=args.threads))
     else:
         problem = problem_of(args.labels)
         changes = changes_of(args.name, problem, args)

@@ -17,6 +17,7 @@ PROMISED = [
     "Adapter",
     "BaseModel",
     "BaseSpec",
+    "LatencyPlan",
     "MaskSet",
     "Pick",
     "Plan",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from seam.core.preprocessing import Preprocessing
     from seam.core.problem import Problem
     from seam.errors import SeamError
+    from seam.evaluation.latency import LatencyPlan
     from seam.jobs.again import evaluate, pick_again
     from seam.jobs.direct import reengineer
     from seam.jobs.export import export
@@ -35,6 +36,7 @@ _HOMES = {
     "Adapter": "artefacts.adapter",
     "BaseModel": "models.base",
     "BaseSpec": "models.load",
+    "LatencyPlan": "evaluation.latency",
     "MaskSet": "masking.parametrization",
     "Pick": "core.config",
     "Plan": "jobs.plan",
@@ -61,6 +63,7 @@ __all__ = [
     "Adapter",
     "BaseModel",
     "BaseSpec",
+    "LatencyPlan",
     "MaskSet",
     "Pick",
     "Plan",

@@ -21,7 +21,7 @@ Call = Callable[..., "object"]
 @pytest.fixture(autouse=True)
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     short = Budget(rounds=3, seconds=0.0, longest=2.0, turn_ms=0.5, warm_up=1)
-    monkeypatch.setattr("seam.jobs.again.LatencyPlan", partial(LatencyPlan, budget=short))
+    monkeypatch.setattr("seam.evaluation.latency.LatencyPlan", partial(LatencyPlan, budget=short))
 
 
 def test_json_and_table(call: Call, finished: Path) -> None:
@@ -100,3 +100,18 @@ def test_a_runtime_that_is_named_and_missing(
     outcome = call("evaluate", finished, "--latency", "--runtimes", "openvino", "--quiet")
     assert outcome.code == 2
     assert "pip install 'seam[openvino]'" in outcome.err
+
+
+def test_the_8_bit_exports_are_timed(call: Call, finished: Path) -> None:
+    flags = ["--latency", "--int8", "--threads", "1", "--batch", "1", "--json", "--quiet"]
+    refused = call("evaluate", finished, *flags)
+    assert (refused.code, refused.out) == (2, "")
+    assert "has no 8-bit export; run seam export" in refused.err
+    assert call("export", finished, "--to", "onnx", "--int8", "--quiet").code == 0
+    outcome = call("evaluate", finished, *flags)
+    assert outcome.code == 0, outcome.err
+    found = json.loads(outcome.out)
+    assert found["latency"]["model"] == "quantized"
+    assert set(found["latency"]["onnxruntime"]) == {"1"}
+    assert "no program for torch" in found["latency"]["torch"]["skipped"]
+    assert found["size_bytes"]["result"] < found["size_bytes"]["base"]

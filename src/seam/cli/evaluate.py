@@ -38,18 +38,24 @@ def run(
         int | None, typer.Option(help="To time with; by default PyTorch's, at most one a core.")
     ] = None,
     batch: Annotated[str, typer.Option(help="Batch sizes to time.")] = "1,16",
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Time the exported 8-bit models, not the float one.")
+    ] = False,
     device: Device = "auto",
     json: Json = False,
     quiet: Quiet = False,
     config: Config = None,
 ) -> None:
     """Measure a finished run on its test data: accuracy, weights, MACs; with --latency, time."""
+    from seam.evaluation.latency import LatencyPlan
     from seam.jobs.again import evaluate
     from seam.report.latency import speed
     from seam.report.terminal import per_label, summary
 
-    if not latency and (runtimes is not None or threads is not None):
-        raise ConfigError("--runtimes and --threads say how to time; give --latency too")
+    if not latency and (runtimes is not None or threads is not None or int8):
+        raise ConfigError("--runtimes, --threads and --int8 say how to time; give --latency too")
+    named = tuple(names_in(runtimes)) if runtimes is not None else None
+    plan = LatencyPlan(runtimes=named, batches=_sizes(batch), threads=threads) if latency else False
     output = Output(json, quiet)
     with output.progress() as observer:
         observer.stage("measuring on test data" + (", then timing" if latency else ""))
@@ -57,10 +63,8 @@ def run(
             run,
             data=data,
             device=device_of(device),
-            latency=latency,
-            runtimes=names_in(runtimes) if runtimes is not None else None,
-            threads=threads,
-            batches=_sizes(batch),
+            latency=plan,
+            int8=int8,
         )
     output.show(summary(report), per_label(report))
     if latency:

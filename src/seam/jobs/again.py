@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,11 @@ from seam.artefacts.run import RunFolder
 from seam.core.config import Pick
 from seam.core.problem import Problem
 from seam.data.prepare import DataSource, ProblemData
-from seam.errors import BaseMismatchError, RunFolderError
+from seam.errors import BaseMismatchError, ConfigError, RunFolderError
 from seam.evaluation.accuracy import first_images
 from seam.evaluation.latency import LatencyPlan
+from seam.evaluation.runtimes import SUFFIXES
+from seam.exporting.sidecar import FILE, ExportError, read_sidecar
 from seam.jobs.latency import speed_and_size
 from seam.jobs.observe import Observer, Silent
 from seam.jobs.plan import Plan
@@ -77,10 +79,8 @@ def evaluate(
     base: BaseModel | None = None,
     data: DataSource | None = None,
     device: str = "cpu",
-    latency: bool = False,
-    runtimes: Sequence[str] | None = None,
-    threads: int | None = None,
-    batches: Sequence[int] = (1, 16),
+    latency: bool | LatencyPlan = False,
+    int8: bool = False,
 ) -> dict[str, Any]:
     """Measure a finished run again; returns its report with the figures measured now.
 
@@ -93,22 +93,21 @@ def evaluate(
         data: other data to measure on; by default the run's own. The baselines' threshold and head
             are fitted on its training part.
         device: where to run it. Latency is that of the CPU.
-        latency: time base and result against each other, and measure their size and memory.
-        runtimes: where to time them, of torch, torch_compiled, onnxruntime and openvino; by default
-            wherever it can be done.
-        threads: to time with; by default PyTorch's, at most one a core.
-        batches: sizes of the batches to time.
+        latency: time base and result against each other, and measure their size and memory; a plan
+            says where and how, by default wherever it can be done.
+        int8: time the 8-bit models that were exported, instead of the one in float32.
 
     Raises:
         RunFolderError: the run has not finished.
         BaseMismatchError: the base model is not the one the run was made from.
-        ConfigError: a runtime, the threads or a batch size cannot be.
-        MissingExtraError: a runtime that is named is not installed.
+        ConfigError: ``int8`` without ``latency``.
+        MissingExtraError: a runtime that the plan names is not installed.
+        ExportError: there is no 8-bit export, or it is damaged.
     """
-    if latency:
-        named = tuple(runtimes) if runtimes is not None else None
-        plan = LatencyPlan(runtimes=named, batches=tuple(batches), threads=threads)
+    if int8 and not latency:
+        raise ConfigError("int8 says what to time; ask for latency too (--latency)")
     folder = RunFolder(Path(run))
+    files = quantized_files(folder) if int8 else {}
     settings, report = folder.settings(), folder.read_json("report.json")
     adapter = load_adapter(folder.adapter)
     task = _task(settings, base, data, device)
@@ -121,10 +120,34 @@ def evaluate(
     measured["model"] = {**report.get("model", {}), **measured["model"]}
     report = {**report, **measured}
     if latency:
-        images = first_images(task.data.test, max(plan.batches))
-        kind = model.facts["kind"]
-        report |= speed_and_size(task.base.module, model.module, images, kind=kind, plan=plan)
+        timing = LatencyPlan() if latency is True else latency
+        report |= speed_and_size(
+            task.base.module,
+            None if int8 else model.module,
+            first_images(task.data.test, max(timing.batches)),
+            kind="quantized" if int8 else model.facts["kind"],
+            plan=timing,
+            files=files,
+        )
     return report
+
+
+def quantized_files(folder: RunFolder) -> dict[str, Path]:
+    """The 8-bit models that `seam.export` wrote, by the runtime that opens them.
+
+    Raises:
+        ExportError: there is none, or one is damaged.
+    """
+    places = sorted(folder.path.glob(f"export/*-int8/{FILE}"))
+    if not places:
+        raise ExportError(
+            f"run '{folder.path}' has no 8-bit export; "
+            f"run seam export {folder.path} --to onnx,openvino --int8 first"
+        )
+    models = [read_sidecar(place).file for place in places]
+    return {
+        runtime: each for each in models for runtime, end in SUFFIXES.items() if each.suffix == end
+    }
 
 
 def base_of(settings: Mapping[str, Any], device: str = "cpu") -> BaseModel:
