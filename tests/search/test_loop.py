@@ -188,3 +188,25 @@ def test_scale_of_the_loss_does_not_matter(base: nn.Module, data: SearchData) ->
         list(search(state, data, config, objective, seed=0))
     one, other = (torch.cat([m.bits.flatten() for m in s.masks.values()]) for s in states)
     assert (one == other).float().mean() > 0.99
+
+
+@pytest.mark.parametrize(("views", "expected"), [(0, {None}), (2, {0, 1})])
+def test_epochs_show_the_views_in_turn(
+    base: nn.Module, data: SearchData, views: int, expected: set[int | None]
+) -> None:
+    seen: list[int | None] = []
+
+    class Watching(Objective):
+        def __call__(self, outputs: Tensor, batch: Batch) -> Tensor:
+            if state.started:  # saliency looks at batches too
+                seen.append(batch.view)
+            return super().__call__(outputs, batch)
+
+    config = replace(SHORT, views=views, pressure=Budget(final_density=0.2, levels=1), epochs=4)
+    state = started(base, config)
+    list(search(state, data, config, Watching(), seed=3))
+    steps = len(seen) // config.epochs
+    turns = [set(seen[i * steps : (i + 1) * steps]) for i in range(config.epochs)]
+    assert all(len(each) == 1 for each in turns)
+    assert len(set.union(*turns)) == len(expected)
+    assert turns[:2] == turns[2:]
