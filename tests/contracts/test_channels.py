@@ -13,7 +13,8 @@ from architectures import CHANNEL_ARCHITECTURES, Case, built
 from torch import Tensor, nn
 
 from seam.errors import ConfigError, ModelError
-from seam.masking.channels import Axis, find_axes, leave_out
+from seam.masking.axes import Axis, leave_out
+from seam.masking.channels import find_axes
 from seam.masking.gates import ChannelSet, attach_channels
 from seam.masking.sides import Place, side_sizes
 from seam.shrink.check import TOLERANCE, checked, difference, masked

@@ -20,7 +20,8 @@ from seam.jobs.latency_budget import latency_meter
 from seam.jobs.measure import Costs
 from seam.jobs.observe import Observer, Silent
 from seam.jobs.plan import Plan
-from seam.masking.channels import Axis, find_axes, leave_out
+from seam.masking.axes import Axis, leave_out
+from seam.masking.channels import find_axes
 from seam.masking.gates import ChannelSet, Meter
 from seam.masking.head import Headed, SliceHead, attach_head
 from seam.models.base import BaseModel

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from seam.errors import ConfigError
-from seam.masking.channels import Axis, Slot
+from seam.masking.axes import Axis, Slot
 from seam.masking.parametrization import Attached, multiplied
 from seam.masking.sides import Place, side_sizes, tensors_along
 from seam.masking.ste import step

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from seam.masking.channels import Axis
+from seam.masking.axes import Axis
 from seam.masking.head import Headed
 from seam.masking.parametrization import join
 from seam.masking.sides import tensors_along

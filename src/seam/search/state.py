@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from seam.core.config import Budget, SearchConfig
-from seam.masking.channels import Axis
+from seam.masking.axes import Axis
 from seam.masking.gates import ChannelSet, Meter, attach_channels
 from seam.masking.head import Headed
 from seam.masking.parametrization import MaskSet, attach, join, norm_parameters

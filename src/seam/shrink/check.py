@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from seam.errors import in_line
-from seam.masking.channels import Axis
+from seam.masking.axes import Axis
 from seam.masking.gates import attach_channels
 from seam.shrink.remove import Bits, element_masks, remove
 

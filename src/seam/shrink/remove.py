@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from seam.errors import ModelError
-from seam.masking.channels import Axis
+from seam.masking.axes import Axis
 from seam.masking.parametrization import join
 from seam.masking.sides import Place, keep_channels, side_sizes, tensors_along
 

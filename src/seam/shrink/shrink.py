@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from seam.errors import ModelError
-from seam.masking.channels import Axis
+from seam.masking.axes import Axis
 from seam.shrink.check import TOLERANCE, difference
 from seam.shrink.fold import fold_norms
 from seam.shrink.remove import Bits, remove
