@@ -170,6 +170,16 @@ def test_distilled_objective_is_the_weighted_sum_up_to_a_constant(temperature: f
     assert torch.allclose(found, expected, atol=1e-6)
 
 
+def test_no_outputs_are_better_than_the_teachers_own() -> None:
+    torch.manual_seed(0)
+    logits, weights = torch.randn(6, 2), torch.tensor([0.2, 1.8])
+    batch = Batch(torch.zeros(6, 1), torch.tensor([0, 1, 0, 0, 1, 0]), torch.arange(6))
+    objective = Objective(1.0, Teacher(lambda _view: logits), weights, temperature=4.0)
+    outputs = logits.clone().requires_grad_()
+    (found,) = torch.autograd.grad(objective(outputs, batch), outputs)
+    assert found.abs().max() < 1e-6
+
+
 def test_a_teacher_is_asked_once_a_view() -> None:
     asked = []
 

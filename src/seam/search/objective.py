@@ -34,7 +34,7 @@ class Objective:
     """``(1 - distill) * cross entropy + distill * T^2 * KL(teacher / T || outputs / T)``.
 
     T is the ``temperature`` (Hinton et al. 2015, arXiv:1503.02531); ``weights`` (K) is how much a
-    sample of each output counts, or None for all the same.
+    sample of each output (its true one) counts, or None for all the same.
     """
 
     distill: float = 0.0
@@ -48,6 +48,9 @@ class Objective:
         if self.teacher is None:
             return hard
         soft = (self.teacher(batch) / self.temperature).softmax(1)
-        # Cross entropy differs from the divergence by a constant only.
-        distilled = F.cross_entropy(outputs / self.temperature, soft, self.weights)
-        return (1 - self.distill) * hard + self.distill * self.temperature**2 * distilled
+        # Cross entropy differs from the divergence by a constant only. It is the sample that has a
+        # weight: with one on each term, other outputs than the teacher's would be the best.
+        distilled = F.cross_entropy(outputs / self.temperature, soft, reduction="none")
+        if self.weights is not None:
+            distilled = distilled * self.weights[batch.targets]
+        return (1 - self.distill) * hard + self.distill * self.temperature**2 * distilled.mean()
