@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from seam.errors import ConfigError, ModelError
 from seam.masking.axes import Axis, leave_out
 from seam.masking.channels import find_axes
-from seam.masking.gates import ChannelSet, attach_channels
+from seam.masking.gates import ChannelSet, Rules, attach_channels
 from seam.masking.sides import Place, side_sizes
 from seam.shrink.check import TOLERANCE, checked, difference, masked
 from seam.shrink.fold import fold_norms
@@ -245,7 +245,7 @@ def budgets(model: nn.Module, images: Tensor, round_to: int = 1) -> ChannelSet:
     def meter(widths: Mapping[Place, int]) -> float:
         return sum(width for place, width in widths.items() if place in places) / total
 
-    return attach_channels(model, axes, meter=meter, round_to=round_to)
+    return attach_channels(model, axes, meter=meter, rules=Rules(round_to))
 
 
 @pytest.mark.parametrize("round_to", [1, 4, 8])
@@ -284,3 +284,20 @@ def test_equal_scores_keep_exactly_their_number() -> None:
     counts = channels.counts_for(0.6)
     assert {name: int(bits.sum()) for name, bits in channels.bits().items()} == counts
     assert all(count >= 8 for count in counts.values())
+
+
+@pytest.mark.parametrize("floor", [0.0, 0.5, 1.0])
+def test_no_layer_keeps_less_than_its_floor(floor: float) -> None:
+    """The scores would leave one layer next to nothing; so would those after a removal."""
+    model, images = built(CHANNEL_ARCHITECTURES["cifar_vgg16"])
+    channels = budgets(model, images)
+    first = channels.axes[0]
+    sizes = {axis.name: 2 * axis.size for axis in channels.axes}  # half of each is gone already
+    for known, full in ((channels.rules.sizes, 1), (sizes, 2)):
+        channels.rules = Rules(1, floor, known)
+        with torch.no_grad():
+            channels.units[first.name].score.fill_(0.1)
+        counts = channels.counts_for(0.5)
+        assert 0.49 < channels._cost(counts) <= 0.5
+        alike = 0.5 * first.size  # the cost is the share of channels: that is uniform narrowing
+        assert counts[first.name] == pytest.approx(max(1, floor * alike), abs=1), full

@@ -84,12 +84,14 @@ class Channels:
     """How channels compete for the budget.
 
     A layer keeps a multiple of ``round_to`` channels. Scores are divided by what a channel costs,
-    to the power ``price``: 0 is by score alone, 1 by score for what is paid. The budget's ``cost``
-    is in multiply-accumulates, or in time: that of ``runtime`` for ``batch`` images.
+    to the power ``price``: 0 is by score alone, 1 by score for what is paid. No layer keeps less
+    than the share ``floor`` of what uniform narrowing to the same cost would leave it. The budget's
+    ``cost`` is in multiply-accumulates, or in time: that of ``runtime`` for ``batch`` images.
     """
 
     round_to: int = 8
     price: float = 0.5
+    floor: float = 0.0
     cost: Cost = "macs"
     runtime: str = "openvino"
     batch: int = 1
@@ -99,6 +101,10 @@ class Channels:
         _at_least("batch", self.batch, 1, whole=True)
         _at_least("round", self.round_to, 1, whole=True)
         _at_least("price", self.price, 0)
+        _require(
+            _is_number(self.floor) and 0 <= self.floor <= 1,
+            f"floor is {self.floor}; give a share in [0, 1]",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -66,6 +66,7 @@ _NESTED = {
     "batch": ("channels", "batch"),
     "round_to": ("channels", "round_to"),
     "price": ("channels", "price"),
+    "floor": ("channels", "floor"),
 }
 
 
@@ -87,10 +88,10 @@ def plan(
         base: the base model's name, as ``zoo:cifar_vgg16``, and its number of labels.
         changes: any field of `Plan`, `SearchConfig`, `DataConfig`; ``score_lr``, ``head_lr``,
             ``tune_lr``, ``alpha``, ``final_density``, ``final_macs``, ``final_latency``,
-            ``levels``, ``growth``, ``fall``, ``round_to``, ``price``, ``runtime``, ``batch``; and
-            at most one of ``tolerance``, ``keep``, ``keep_macs``, ``keep_latency``, ``epoch`` to
-            choose the point. None changes nothing. A ``keep`` below the preset's final density
-            lets the walk go on to it.
+            ``levels``, ``growth``, ``fall``, ``round_to``, ``price``, ``floor``, ``runtime``,
+            ``batch``; and at most one of ``tolerance``, ``keep``, ``keep_macs``,
+            ``keep_latency``, ``epoch`` to choose the point. None changes nothing. A ``keep`` below
+            the preset's final density lets the walk go on to it.
 
     Raises:
         ConfigError: a name is unknown, or a value out of range.
@@ -137,7 +138,16 @@ def plan(
 
 
 _FOR_CHANNELS = (
-    *("final_macs", "final_latency", "keep_latency", "runtime", "batch", "round_to", "price"),
+    *(
+        "final_macs",
+        "final_latency",
+        "keep_latency",
+        "runtime",
+        "batch",
+        "round_to",
+        "price",
+        "floor",
+    ),
 )
 
 

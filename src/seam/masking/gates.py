@@ -6,6 +6,7 @@ A gated channel is exactly zero behind its norm layer, because the norm's scale 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +18,24 @@ from seam.masking.parametrization import Attached, multiplied
 from seam.masking.sides import Place, side_sizes, tensors_along
 from seam.masking.ste import step
 
+HALVINGS = 12
 Meter = Callable[[Mapping[Place, int]], float]
 """What a network costs whose sides have these many channels, as a share of the base's cost."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How many units a layer may keep, whatever their scores.
+
+    It keeps a multiple of ``round_to`` channels, and no less than the share ``floor`` of what it
+    would keep if all layers were narrowed alike to the same cost: scores of different layers do not
+    compare well, and a layer of few channels is a bottleneck for all the others. ``sizes`` are the
+    units that each axis had at first, where some have been removed since.
+    """
+
+    round_to: int = 1
+    floor: float = 0.0
+    sizes: Mapping[str, int] = field(default_factory=dict)
 
 
 class Units(nn.Module):
@@ -101,13 +118,13 @@ class ChannelSet(Attached):
         units: Mapping[str, Units],
         places: Sequence[tuple[str, str]],
         meter: Meter,
-        round_to: int,
+        rules: Rules,
     ) -> None:
         super().__init__(module, places)
         self.axes = list(axes)
         self.units = dict(units)
         self.meter = meter
-        self.round_to = round_to
+        self.rules = rules
         self._widths = _full_widths(module, axes)
         self.price = {axis.name: 1.0 for axis in axes}
 
@@ -145,7 +162,7 @@ class ChannelSet(Attached):
     def keep(self, share: float, *, exact: bool = True) -> None:  # noqa: ARG002 - always exact
         """Keep the units of the highest scores, so that the cost is at most ``share``.
 
-        Each axis keeps a multiple of ``round_to`` channels (or all), and never none.
+        Each axis keeps what the rules allow (or all), and never none.
 
         Raises:
             ConfigError: even the smallest network costs more; the message says how much.
@@ -168,21 +185,39 @@ class ChannelSet(Attached):
         order = owners[priorities.argsort(descending=True, stable=True).cpu()]
         chosen = torch.nn.functional.one_hot(order, len(self.axes)).cumsum(0)
         low, high = 0, len(order)  # of the units in order, how many are taken
-        smallest = self._cost(self._rounded([0] * len(self.axes)))
+        none = [0] * len(self.axes)
+        smallest = self._cost(self._rounded(none))
         if smallest > share + 1e-9:
             raise ConfigError(
                 f"a budget of {share:.2%} cannot be met: the smallest network, with "
-                f"{self.round_to} channels a layer, costs {smallest:.2%}; give that, or a smaller "
-                "--round"
+                f"{self.rules.round_to} channels a layer, costs {smallest:.2%}; give that, or a "
+                "smaller --round"
             )
+        least = self._least(share)
         while low < high:
             middle = (low + high + 1) // 2
-            if self._cost(self._rounded(chosen[middle - 1].tolist())) <= share + 1e-9:
+            if self._cost(self._rounded(chosen[middle - 1].tolist(), least)) <= share + 1e-9:
                 low = middle
             else:
                 high = middle - 1
-        counts = self._rounded(chosen[low - 1].tolist() if low else [0] * len(self.axes))
+        counts = self._rounded(chosen[low - 1].tolist() if low else none, least)
         return self._filled(counts, share)
+
+    def _least(self, share: float) -> dict[str, int]:
+        """What each axis keeps whatever its scores, in whole multiples."""
+        sizes = {axis.name: self.rules.sizes.get(axis.name, axis.size) for axis in self.axes}
+
+        def alike(width: float) -> dict[str, int]:
+            return {axis.name: min(axis.size, int(width * sizes[axis.name])) for axis in self.axes}
+
+        low, high = 0.0, 1.0  # the share of its units that every layer keeps
+        for _ in range(HALVINGS if self.rules.floor else 0):
+            middle = (low + high) / 2
+            low, high = (middle, high) if self._cost(alike(middle)) <= share else (low, middle)
+        counts = alike(self.rules.floor * low)
+        for axis in self.axes:
+            counts[axis.name] -= counts[axis.name] % self._multiple(axis)
+        return counts
 
     def _filled(self, counts: dict[str, int], share: float) -> dict[str, int]:
         """Counts with whole multiples added where they fit, the most important ones first.
@@ -215,15 +250,17 @@ class ChannelSet(Attached):
 
     def _multiple(self, axis: Axis) -> int:
         """Units of an axis that are kept or removed together."""
-        return max(1, self.round_to // axis.per_unit)
+        return max(1, self.rules.round_to // axis.per_unit)
 
-    def _rounded(self, counts: Sequence[int]) -> dict[str, int]:
+    def _rounded(
+        self, counts: Sequence[int], least: Mapping[str, int] | None = None
+    ) -> dict[str, int]:
         """Counts as the nearest multiples that a layer may have."""
         found = {}
         for axis, count in zip(self.axes, counts, strict=True):
             multiple = self._multiple(axis)
             nearest = max(multiple, (count + multiple // 2) // multiple * multiple)
-            found[axis.name] = min(axis.size, nearest)
+            found[axis.name] = min(axis.size, max(nearest, (least or {}).get(axis.name, 0)))
         return found
 
     def _cost(self, counts: Mapping[str, int]) -> float:
@@ -235,7 +272,7 @@ class ChannelSet(Attached):
 
 
 def attach_channels(
-    module: nn.Module, axes: Sequence[Axis], *, meter: Meter, round_to: int = 1
+    module: nn.Module, axes: Sequence[Axis], *, meter: Meter, rules: Rules | None = None
 ) -> ChannelSet:
     """Gate every axis of ``module``; its outputs do not change by a bit, all units are kept.
 
@@ -250,7 +287,7 @@ def attach_channels(
         module: changed in place, until `ChannelSet.detach`.
         axes: of this module.
         meter: what a network of given widths costs.
-        round_to: channels are kept in multiples of this.
+        rules: how many units a layer may keep, whatever their scores; by default any number.
 
     Raises:
         ConfigError: there is no axis.
@@ -271,7 +308,7 @@ def attach_channels(
                     if name in layer._parameters:
                         parts.setdefault((owner, name, dim), []).append((units[axis.name], slot))
     places = [(owner, name) for owner, name, _ in parts]
-    channels = ChannelSet(module, axes, units, places, meter, round_to)
+    channels = ChannelSet(module, axes, units, places, meter, rules or Rules())
     for (owner, name, dim), mine in parts.items():
         layer = module.get_submodule(owner)
         gate = Gate(getattr(layer, name).shape, dim, mine).to(device)

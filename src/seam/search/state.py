@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from seam.core.config import Budget, SearchConfig
 from seam.masking.axes import Axis
-from seam.masking.gates import ChannelSet, Meter, attach_channels
+from seam.masking.gates import ChannelSet, Meter, Rules, attach_channels
 from seam.masking.head import Headed
 from seam.masking.parametrization import MaskSet, attach, join, norm_parameters
 from seam.search.compaction import Compaction
@@ -147,7 +147,8 @@ class SearchState:
     def _go_on_with(self, left: Compaction) -> None:
         assert isinstance(self.masks, ChannelSet)
         model, axes = left.network()
-        fresh = _with_channels(model, axes, self.config, self.masks.meter)
+        sizes = self.masks.rules.sizes
+        fresh = _with_channels(model, axes, self.config, self.masks.meter, sizes)
         self.model, self.masks, self.tuned = fresh.model, fresh.masks, fresh.tuned
         self.optimizers, self.statistics = fresh.optimizers, fresh.statistics
         self.begin_epoch(search_scores=True)
@@ -180,7 +181,8 @@ def begin(
         return _set_up(model, config, lambda: attach(model.backbone, exclude=exclude))
     assert meter is not None
     whole = Compaction.whole(copy.deepcopy(model), axes)
-    state = _with_channels(model, axes, config, meter)
+    sizes = {axis.name: axis.size for axis in axes}
+    state = _with_channels(model, axes, config, meter, sizes)
     state.compaction = whole
     assert isinstance(state.masks, ChannelSet)
     assert isinstance(config.pressure, Budget)
@@ -189,10 +191,15 @@ def begin(
 
 
 def _with_channels(
-    model: Headed, axes: Sequence[Axis], config: SearchConfig, meter: Meter
+    model: Headed,
+    axes: Sequence[Axis],
+    config: SearchConfig,
+    meter: Meter,
+    sizes: Mapping[str, int],
 ) -> SearchState:
     def gates() -> ChannelSet:
-        return attach_channels(model, axes, meter=meter, round_to=config.channels.round_to)
+        rules = Rules(config.channels.round_to, config.channels.floor, sizes)
+        return attach_channels(model, axes, meter=meter, rules=rules)
 
     state = _set_up(model, config, gates)
     assert isinstance(state.masks, ChannelSet)
