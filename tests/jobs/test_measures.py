@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from seam.core.problem import Problem
 from seam.evaluation.accuracy import by_label
 from seam.evaluation.cost import executed_macs, layer_uses
-from seam.jobs.baselines import Baselines, best_threshold
+from seam.jobs.baselines import LabelBaselines, best_threshold
 from seam.jobs.measure import Costs, paired
 from seam.masking.head import AppendHead, attach_head
 from seam.masking.parametrization import attach
@@ -49,11 +49,13 @@ def test_best_threshold_with_equal_odds(pairs: list[tuple[float, int]]) -> None:
 def test_baselines_of_a_subset_and_of_groups() -> None:
     logits = torch.tensor([[9.0, 1.0, 2.0, 0.0], [0.0, 1.0, 2.0, 3.0], [0.0, 4.0, 2.0, 3.0]])
     head = AppendHead(4, 2)
-    subset = Baselines(Problem.subset(["b", "d"]), ((1,), (3,)), 0.0, head)
+    subset = LabelBaselines(Problem.subset(["b", "d"]), ((1,), (3,)), 0.0, head)
     found = subset.predictions(logits)
     assert found["full"].tolist() == [-1, 1, 0]
     assert found["restricted"].tolist() == [0, 1, 0]
-    groups = Baselines(Problem.groups({"x": ["a", "b"], "y": ["d"]}), ((0, 1), (3,)), 0.0, head)
+    groups = LabelBaselines(
+        Problem.groups({"x": ["a", "b"], "y": ["d"]}), ((0, 1), (3,)), 0.0, head
+    )
     found = groups.predictions(logits)
     assert found["full"].tolist() == [0, 1, 0]
     assert found["restricted"].tolist() == [0, 1, 0]
@@ -63,7 +65,9 @@ def test_one_against_the_rest_uses_the_threshold() -> None:
     logits = torch.tensor([[1.0, 1.0, 1.0], [0.0, 5.0, 0.0], [0.0, 2.0, 0.0]])
     members = ((0, 2), (1,))
     odds = logits[:, 1] - logits[:, [0, 2]].logsumexp(1)
-    strict = Baselines(Problem.one_vs_rest("b"), members, float(odds[2]) + 0.1, AppendHead(3, 2))
+    strict = LabelBaselines(
+        Problem.one_vs_rest("b"), members, float(odds[2]) + 0.1, AppendHead(3, 2)
+    )
     assert strict.predictions(logits)["full"].tolist() == [0, 1, 1]
     assert strict.predictions(logits)["restricted"].tolist() == [0, 1, 0]
 

@@ -168,7 +168,7 @@ def test_test_data_is_out_of_reach(
     monkeypatch.setattr(task, "data", replace(task.data, test=Untouchable()))
     walk = walks.Walk(task, None, walks_observer())
     walk.run()
-    assert results.pick(walk.frontier, settings.pick, task.bars).density <= 1
+    assert results.pick(walk.frontier, settings.pick, task.compared.bars).density <= 1
     with pytest.raises(AssertionError, match="the search"):
         results.finish(task, walk, None, 0.0)
 
