@@ -37,6 +37,7 @@ PROMISED = [
     "plan",
     "reengineer",
     "save_adapter",
+    "transfer",
 ]
 
 

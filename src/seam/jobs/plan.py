@@ -126,7 +126,7 @@ def plan(
             known = [*_NESTED, *SearchConfig.__dataclass_fields__, *DataConfig.__dataclass_fields__]
             raise ConfigError(f"setting '{name}' is unknown{nearest(name, known)}")
     if "remove" in given:
-        rules.append(_kept(given["remove"]))
+        rules.append(kept(given["remove"]))
     if len(rules) > 1:
         raise ConfigError(
             f"'{rules[0].rule}' and '{rules[1].rule}' both choose the point; give one of them"
@@ -138,8 +138,11 @@ def plan(
     return Plan(search=search, data=data, pick=chosen, **rest)
 
 
-def _kept(remove: Any) -> Pick:
+def kept(remove: float) -> Pick:
     """The rule that leaves out a share of the weights.
+
+    >>> kept(0.6)
+    Pick(rule='keep', value=0.4)
 
     Raises:
         ConfigError: it is no share.
