@@ -27,7 +27,7 @@ def test_new_labels_are_counted_among_themselves() -> None:
     assert roses.references(LABELS) == ((), (), ())
     with pytest.raises(LabelError, match=r"none of the base model's; use seam\.transfer"):
         roses.members(LABELS)
-    with pytest.raises(LabelError, match="label .rose. is named twice"):
+    with pytest.raises(LabelError, match="label 'rose' is named twice"):
         Problem.new_labels(["rose", "tulip", "ROSE"])
     with pytest.raises(LabelError, match="control character"):
         Problem.new_labels(["rose", "tu\nlip"])
