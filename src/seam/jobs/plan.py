@@ -92,7 +92,7 @@ def plan(
             ``finetune_epochs``; and at most one of ``tolerance``, ``keep``, ``remove``,
             ``keep_macs``, ``keep_latency``, ``epoch`` to choose the point. None changes nothing. A
             ``keep`` below the preset's final density lets the walk go on to it; ``remove`` is one
-            less ``keep``, and the walk ends there.
+            less ``keep``, and the walk goes there at once, in one level.
 
     Raises:
         ConfigError: a name is unknown, or a value out of range.
@@ -207,7 +207,8 @@ def _budgeted(search: SearchConfig) -> tuple[str, str]:
 def _far_enough(search: SearchConfig, rule: Pick, given: Mapping[str, Any]) -> SearchConfig:
     """Let the walk go down to what is to be kept, unless its end was given.
 
-    For channels, and for new labels, it ends there: what was asked should have the longest level.
+    For channels it ends there: the last level is the longest, and what was asked should have it.
+    With ``remove`` there is one level only: other points are not asked for.
     """
     pressure = search.pressure
     mine, end = _budgeted(search)
@@ -218,7 +219,9 @@ def _far_enough(search: SearchConfig, rule: Pick, given: Mapping[str, Any]) -> S
     if isinstance(pressure, Penalty):
         stop = min(wanted, 0.999) if pressure.stop is not None else None
         return replace(search, pressure=replace(pressure, stop=stop))
-    if search.granularity == "weight" and "remove" not in given:
+    if "remove" in given:
+        pressure = replace(pressure, levels=given.get("levels", 1))
+    elif search.granularity == "weight":
         wanted = min(wanted, pressure.final_density)
     elif mine == "keep_latency":
         wanted *= MARGIN
