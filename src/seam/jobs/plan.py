@@ -232,8 +232,8 @@ def _check_reach(search: SearchConfig, rule: Pick) -> None:
     """Refuse before the search what no point of it can fulfil."""
     if rule.rule == "epoch" and rule.value > search.all_epochs:
         raise ConfigError(
-            f"the point of epoch {rule.value:g} is asked for, but there are {search.all_epochs} "
-            "epochs; give one of them, or more --epochs"
+            f"the point of epoch {rule.value:g} is asked for, but the search has "
+            f"{search.all_epochs} epochs; give one of them, or more --epochs"
         )
     mine, end = _budgeted(search)
     if rule.rule == mine and isinstance(search.pressure, Budget):
