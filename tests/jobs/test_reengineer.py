@@ -28,7 +28,8 @@ PROMISED = {
     *("seed", "split_hash", "adapter_bytes"),
 }
 ADDED = {
-    *("per_label", "against_restricted", "removal", "samples", "skipped", "base", "device"),
+    *("per_label", "reference", "against_restricted", "removal", "samples", "skipped"),
+    *("base", "device"),
     *("threads", "versions", "picked", "validation", "model"),
 }
 FIGURE = ["high", "low", "n", "value"]
