@@ -151,10 +151,10 @@ class Untouchable:
     def targets(self) -> Tensor:
         raise AssertionError("the search looked at the test labels")
 
-    def shuffled(self, batch_size: int, *, seed: int) -> Iterator[Batch]:
+    def shuffled(self, batch_size: int, *, seed: int, view: int | None = None) -> Iterator[Batch]:
         raise AssertionError("the search looked at test images")
 
-    def ordered(self, batch_size: int) -> Iterator[Batch]:
+    def ordered(self, batch_size: int, *, view: int | None = None) -> Iterator[Batch]:
         raise AssertionError("the search looked at test images")
 
 
