@@ -48,14 +48,14 @@ def vgg16(shared: Path) -> BaseModel:
     return load_base("zoo:cifar_vgg16", weights=weights)
 
 
-def mobilenet(shared: Path) -> BaseModel:
+def mobilenet(shared: Path, size: int = 224) -> BaseModel:
     """The ImageNet MobileNetV2 of ../shared, with its own preprocessing (x / 127.5 - 1)."""
     return load_base(
         "timm:mobilenetv2_100",
         weights=shared / "models" / "mobilenetv2_100_imagenet.safetensors",
         model_args={"pad_type": "same"},
         labels_file=shared / "models" / "imagenet1k_labels.txt",
-        size=224,
+        size=size,
         mean=(0.5, 0.5, 0.5),
         std=(0.5, 0.5, 0.5),
         crop_fraction=1.0,

@@ -270,6 +270,32 @@ def presets() -> str:
             columns[f"{name}, {kind}" if kind else name] = {**values, "pick": rule}
     small = flat(preset("default", problems["others"], granularity="channel").to_dict())
     columns["default, channels"] = {**small, "pick": columns["default"]["pick"]}
+    return compared(columns)
+
+
+def transfer_presets() -> str:
+    """The same for new labels."""
+    from seam.core.problem import Problem
+    from seam.search.presets import default_pick, preset
+
+    new = Problem.new_labels(["a", "b"])
+    columns = {}
+    for title, name, granularity in (
+        ("default", "default", "weight"),
+        ("default, channels", "default", "channel"),
+        ("paper", "paper", "weight"),
+    ):
+        pick = default_pick(name)
+        rule = pick.rule if pick.rule == "paper" else f"{pick.rule} {pick.value:g}"
+        columns[title] = {
+            **flat(preset(name, new, granularity=granularity).to_dict()),  # type: ignore[arg-type]
+            "pick": rule,
+        }
+    return compared(columns)
+
+
+def compared(columns: Mapping[str, Mapping[str, str]]) -> str:
+    """Settings as rows, presets as columns."""
     settings = list(dict.fromkeys(key for values in columns.values() for key in values))
     rows = [
         [f"`{key}`", *(values.get(key, "") for values in columns.values())]
@@ -284,7 +310,7 @@ def flat(values: Values, prefix: str = "") -> dict[str, str]:
     for key, value in values.items():
         if isinstance(value, Mapping):
             found |= flat(value, f"{prefix}{key}.")
-        else:
+        elif value is not None:
             found[f"{prefix}{key}"] = f"{value:g}" if isinstance(value, float) else str(value)
     return found
 
@@ -317,6 +343,7 @@ def render(name: str, root: Path, document: Path) -> str:
         return [json.loads(file.read_text(encoding="utf-8")) for file in files]
 
     import channel_tables
+    import transfer_tables
 
     merged = "default_vs_paper.json"
     tables: dict[str, Callable[[], str]] = {
@@ -330,8 +357,10 @@ def render(name: str, root: Path, document: Path) -> str:
         "channels": lambda: channel_tables.channels(read_all("channels")),
         "channels-latency": lambda: channel_tables.latency(read_all("channels")),
         "channels-size": lambda: channel_tables.sizes(read_all("channels")),
+        "transfer": lambda: transfer_tables.students(read_all("transfer")),
         "peers": lambda: peers(root / RESULTS),
         "presets": presets,
+        "transfer-presets": transfer_presets,
         "picture": lambda: picture(root, document),
     }
     if name not in tables:

@@ -38,6 +38,7 @@ PROMISED = [
     "plan",
     "reengineer",
     "save_adapter",
+    "transfer",
 ]
 
 

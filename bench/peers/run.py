@@ -113,8 +113,7 @@ def row_of_peer(
         "split_hash": task.data.split_hash,
         "n": task.data.sizes(),
         "validation": {
-            "full": task.bars.full,
-            "restricted": task.bars.restricted,
+            **task.compared.bars.accuracies,
             "reengineered": picked["validation_accuracy"],
         },
         "picked": {"rule": "keep_macs", "epoch": found.picked},

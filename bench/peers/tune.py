@@ -21,7 +21,7 @@ from seam.errors import ConfigError, NumericalError
 from seam.evaluation.accuracy import outputs_of, share_right
 from seam.evaluation.cost import executed_macs
 from seam.jobs.task import Task
-from seam.masking.head import Headed, SliceHead, attach_head
+from seam.masking.head import Headed
 from seam.search.calibrate import calibrate
 from seam.search.loop import CALIBRATION_BATCHES, SALIENCY_BATCHES, batches_of
 from seam.search.schedule import place, rate_at
@@ -48,17 +48,7 @@ class Tuned:
 
 def headed(task: Task) -> Headed:
     """The base with the head that our search gives it, its norm statistics those of the data."""
-    config, base = task.settings.search, task.base
-    model = attach_head(
-        copy.deepcopy(base.module),
-        config.head,
-        task.members,
-        example=base.example(),
-        seed=task.settings.seed,
-    )
-    if isinstance(model.head, SliceHead) and task.problem.kind == "one-vs-rest":
-        with torch.no_grad():
-            model.head.bias[0] = task.baselines.threshold
+    config, model = task.settings.search, task.headed()
     if config.norm == "train":
         images = (each.images for each in islice(_batches(task, -1), CALIBRATION_BATCHES))
         calibrate(model.eval().backbone, dict(model.backbone.named_parameters()), images)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from seam.jobs.again import evaluate, pick_again
     from seam.jobs.direct import reengineer
     from seam.jobs.export import export
+    from seam.jobs.indirect import transfer
     from seam.jobs.plan import Plan, plan
     from seam.jobs.predict import Predictor, load
     from seam.jobs.result import Result
@@ -57,6 +58,7 @@ _HOMES = {
     "plan": "jobs.plan",
     "reengineer": "jobs.direct",
     "save_adapter": "artefacts.adapter",
+    "transfer": "jobs.indirect",
 }
 
 __all__ = [
@@ -84,6 +86,7 @@ __all__ = [
     "plan",
     "reengineer",
     "save_adapter",
+    "transfer",
 ]
 
 

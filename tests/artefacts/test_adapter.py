@@ -35,7 +35,7 @@ from seam.artefacts.card import model_card
 from seam.core.config import Head, SearchConfig, Tune
 from seam.core.preprocessing import Preprocessing
 from seam.core.problem import Problem
-from seam.errors import AdapterError, BaseMismatchError, RunFolderError
+from seam.errors import AdapterError, BaseMismatchError, ModelError, RunFolderError
 from seam.masking.head import attach_head
 from seam.models.base import BaseModel
 from seam.models.zoo import ZOO
@@ -210,6 +210,39 @@ def test_save_load_apply_gives_the_searched_models_logits(
         assert torch.equal(value, state.model.backbone.state_dict()[key])
     after = base.module.state_dict()
     assert all(torch.equal(value, after[key]) for key, value in before.items())
+
+
+def test_new_labels_have_a_head_of_their_own(tmp_path: Path) -> None:
+    base, problem = make_base("digits"), Problem.new_labels(["rose", "tulip", "oak"])
+    parts: dict[str, Any] = {
+        "masks": {"conv2.weight": torch.rand(64, 32, 3, 3) > 0.5},
+        "head": {"weight": torch.randn(3, 96), "bias": torch.randn(3)},
+        "delta": {"conv2.weight": torch.randn(64, 32, 3, 3)},
+        "head_kind": "replace",
+        "problem": problem,
+        "preprocessing": base.preprocessing,
+        "base": BaseReference.of(replace(base, head_layer="fc"), problem),
+    }
+    save_adapter(Adapter(**parts), tmp_path / "adapter")
+    found = load_adapter(tmp_path / "adapter")
+    assert_same(Adapter(**parts), found)
+    assert found.base.members == ((), (), ())
+    assert found.base.head_layer == "fc"
+    model = apply_adapter(found, base)
+    assert model(images_of(base)).shape == (4, 3)
+    assert not model.backbone.get_parameter("conv2.weight")[~parts["masks"]["conv2.weight"]].any()
+    with pytest.raises(AdapterError, match="need the head that replaces"):
+        Adapter(**{**parts, "head_kind": "slice", "head": {"bias": torch.zeros(3)}})
+    for change, message in (
+        ({"members": ((0,), (1,), (2,))}, "do not fit the problem"),
+        ({"head_layer": "x" * 600}, "longer than 512"),
+        ({"head_layer": "a\nb"}, "control character"),
+    ):
+        with pytest.raises(AdapterError, match=message):
+            Adapter(**{**parts, "base": replace(parts["base"], **change)})
+    lost = Adapter(**{**parts, "base": replace(parts["base"], head_layer="lost")})
+    with pytest.raises(ModelError, match="no layer 'lost'"):
+        apply_adapter(lost, base)
 
 
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])

@@ -119,7 +119,7 @@ def on(place: Place, folder: Path, *more: object, labels: str = "3,5") -> list[o
     return [*base, "--out", place.out, *more]
 
 
-@row("label absent from the data", r"label '8' is known .* absent from the data's train split")
+@row("label absent from the data", r"label '8' of .* absent from the data's train split")
 def _(place: Place) -> list[object]:
     return on(place, place.images, labels="3,8")
 
@@ -201,6 +201,68 @@ def _(place: Place) -> list[object]:
 
 bare("no data", r"no data is given; add --data FOLDER", "reengineer", "zoo:digits", "--labels", "3")
 bare("no out", r"no run folder is given; add --out FOLDER", *SEARCH, "--labels", "3,5")
+
+# ------------------------------------------------------------------------------------- transfer
+
+
+def transfer(place: Place, *more: object, data: object = "digits") -> list[object]:
+    base = ["transfer", "zoo:digits", "--data", data, "--epochs", "2"]
+    return [*base, "--out", place.out, *more]
+
+
+def moved(name: str, expected: str, *more: object) -> None:
+    ROWS[name] = (lambda place: transfer(place, *more), expected)
+
+
+moved("transfer of one label", r"the problem has 1 class \(3\); name at least two", "--labels", "3")
+moved("transfer of no label", r"label 'x' of .* absent from the data's train", "--labels", "x,3")
+moved("transfer at a size", r"cannot take 0x0 images|input size is 0", "--input-size", 0)
+moved("transfer of too much", r"remove is 1\.5; give a share in \(0, 1\)", "--remove", 1.5)
+moved("transfer two rules", r"both choose the point", "--remove", 0.5, "--tolerance", 1)
+moved("transfer head layer", r"no layer 'fd'; did you mean 'fc'\?; name", "--head-layer", "fd")
+moved("transfer no head", r"does not run without layer 'conv2'", "--head-layer", "conv2")
+moved(
+    "transfer paper channels", r"'paper' removes", "--preset", "paper", "--granularity", "channel"
+)
+moved("transfer fine-tuning", r"which fine-tunes while it searches", "--finetune-epochs", 2)
+bare("transfer no data", r"no data is given; add --data", "transfer", "zoo:digits")
+bare("transfer no out", r"no run folder is given", "transfer", "zoo:digits", "--data", "digits")
+bare("transfer nothing", r"--out RUN with one of --pick, --remove, .*--tolerance", "transfer")
+
+
+@row("transfer to one class", r"an image folder needs two or more class folders")
+def _(place: Place) -> list[object]:
+    folder = place.folder()
+    shutil.rmtree(folder / "train" / "5")
+    return transfer(place, data=folder)
+
+
+@row("transfer to one renamed class", r"has 1 class \(all\); give data that has at least two")
+def _(place: Place) -> list[object]:
+    return transfer(place, "--rename", "3=all", "--rename", "5=all", data=place.images)
+
+
+@row("transfer at a size the base cannot take", r"cannot take 1x1 images \(.*\); choose another")
+def _(place: Place) -> list[object]:
+    found = transfer(place, "--input-size", 1)
+    found[1] = "torchvision:squeezenet1_1"
+    weights = place.tmp / "squeezenet.safetensors"
+    from torchvision.models import squeezenet1_1
+
+    save_file(squeezenet1_1(weights=None).state_dict(), str(weights))
+    return [*found, "--weights", weights]
+
+
+@row("transfer without a head", r"no linear layer gives its logits \(.*ran: none\); name the layer")
+def _(place: Place) -> list[object]:
+    from torchvision.models import squeezenet1_1
+
+    weights = place.tmp / "squeezenet.safetensors"
+    save_file(squeezenet1_1(weights=None).state_dict(), str(weights))
+    found = transfer(place, "--weights", weights, "--input-size", 32)
+    found[1] = "torchvision:squeezenet1_1"
+    return found
+
 
 # ---------------------------------------------------------------------------------- base model
 

@@ -20,6 +20,21 @@ def test_outputs_and_members_of_each_kind() -> None:
     assert groups.members(LABELS) == ((2, 3), (0,))
 
 
+def test_new_labels_are_counted_among_themselves() -> None:
+    roses = Problem.new_labels(["rose", "Tulip", "oak"])
+    assert roses.outputs == roses.named == ("rose", "Tulip", "oak")
+    assert roses.counted(LABELS) == (roses.outputs, ((0,), (1,), (2,)))
+    assert roses.references(LABELS) == ((), (), ())
+    with pytest.raises(LabelError, match=r"none of the base model's; use seam\.transfer"):
+        roses.members(LABELS)
+    with pytest.raises(LabelError, match="label 'rose' is named twice"):
+        Problem.new_labels(["rose", "tulip", "ROSE"])
+    with pytest.raises(LabelError, match="control character"):
+        Problem.new_labels(["rose", "tu\nlip"])
+    with pytest.raises(ConfigError, match="new labels stand for"):
+        Problem("new-labels", ("rose", "tulip"), (("rose",), ("tulip",)))
+
+
 def test_one_label_means_against_the_rest_and_several_a_subset() -> None:
     assert Problem.of(["ship"]) == Problem.one_vs_rest("ship")
     assert Problem.of(["ship", "truck"]) == Problem.subset(["ship", "truck"])
@@ -31,6 +46,7 @@ def test_one_label_means_against_the_rest_and_several_a_subset() -> None:
         Problem.one_vs_rest("ship"),
         Problem.subset(["ship", "truck"]),
         Problem.groups({"a": ["ship", "truck"], "b": ["airplane"]}),
+        Problem.new_labels(["rose", "tulip"]),
     ],
     ids=lambda problem: problem.kind,
 )

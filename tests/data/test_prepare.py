@@ -191,7 +191,7 @@ def test_parts_that_lack_a_class_are_refused(image_folder: Any) -> None:
 
 def test_test_split_that_lacks_a_class_is_refused(image_folder: Any) -> None:
     folder = image_folder({"train": {"cat": 10, "dog": 9}, "test": {"cat": 2}})
-    with pytest.raises(LabelError, match=r"'dog' is known .* absent from the data's test split"):
+    with pytest.raises(LabelError, match=r"'dog' of .* is absent from the data's test split"):
         prepared(folder, CATS, base_labels=ANIMALS, preprocessing=RGB)
 
 
@@ -211,7 +211,7 @@ def test_only_positives_are_refused(image_folder: Any) -> None:
 def test_labels_unknown_or_absent_are_refused() -> None:
     with pytest.raises(LabelError, match="'17' is not among the base model's 10 labels"):
         prepared("digits", Problem.subset(["1", "17"]))
-    with pytest.raises(LabelError, match="'ten' is known to the base model but absent"):
+    with pytest.raises(LabelError, match="'ten' of the problem is absent"):
         prepared("digits", Problem.subset(["1", "ten"]), base_labels=(*DIGITS, "ten"))
     with pytest.raises(LabelError, match="cannot rename 'eleven'"):
         prepared("digits", Problem.subset(["1", "2"]), rename={"eleven": "1"})

@@ -12,11 +12,16 @@ from torch import Tensor, nn
 
 from seam.core.problem import Problem
 from seam.evaluation.accuracy import by_label
-from seam.evaluation.cost import executed_macs, layer_uses
-from seam.jobs.baselines import Baselines, best_threshold
+from seam.evaluation.cost import WeightsMeter, executed_macs, layer_uses
+from seam.jobs.baselines import LabelBaselines, best_threshold
 from seam.jobs.measure import Costs, paired
+from seam.jobs.new_labels import fit_new_label_baselines
+from seam.masking.channels import find_axes
 from seam.masking.head import AppendHead, attach_head
 from seam.masking.parametrization import attach
+from seam.models.zoo import ZOO
+from seam.search.state import share_kept
+from seam.shrink.remove import element_masks, kept_channels
 
 ODDS = st.lists(
     st.tuples(st.integers(-4, 4).map(float), st.integers(0, 1)), min_size=1, max_size=12
@@ -49,11 +54,13 @@ def test_best_threshold_with_equal_odds(pairs: list[tuple[float, int]]) -> None:
 def test_baselines_of_a_subset_and_of_groups() -> None:
     logits = torch.tensor([[9.0, 1.0, 2.0, 0.0], [0.0, 1.0, 2.0, 3.0], [0.0, 4.0, 2.0, 3.0]])
     head = AppendHead(4, 2)
-    subset = Baselines(Problem.subset(["b", "d"]), ((1,), (3,)), 0.0, head)
+    subset = LabelBaselines(Problem.subset(["b", "d"]), ((1,), (3,)), 0.0, head)
     found = subset.predictions(logits)
     assert found["full"].tolist() == [-1, 1, 0]
     assert found["restricted"].tolist() == [0, 1, 0]
-    groups = Baselines(Problem.groups({"x": ["a", "b"], "y": ["d"]}), ((0, 1), (3,)), 0.0, head)
+    groups = LabelBaselines(
+        Problem.groups({"x": ["a", "b"], "y": ["d"]}), ((0, 1), (3,)), 0.0, head
+    )
     found = groups.predictions(logits)
     assert found["full"].tolist() == [0, 1, 0]
     assert found["restricted"].tolist() == [0, 1, 0]
@@ -63,7 +70,9 @@ def test_one_against_the_rest_uses_the_threshold() -> None:
     logits = torch.tensor([[1.0, 1.0, 1.0], [0.0, 5.0, 0.0], [0.0, 2.0, 0.0]])
     members = ((0, 2), (1,))
     odds = logits[:, 1] - logits[:, [0, 2]].logsumexp(1)
-    strict = Baselines(Problem.one_vs_rest("b"), members, float(odds[2]) + 0.1, AppendHead(3, 2))
+    strict = LabelBaselines(
+        Problem.one_vs_rest("b"), members, float(odds[2]) + 0.1, AppendHead(3, 2)
+    )
     assert strict.predictions(logits)["full"].tolist() == [0, 1, 1]
     assert strict.predictions(logits)["restricted"].tolist() == [0, 1, 0]
 
@@ -160,6 +169,48 @@ def test_costs_fall_by_what_the_masks_remove() -> None:
     assert costs.macs_share(masks.bits()) == found["macs"]["theoretical"] / found["macs"]["base"]
 
 
+@pytest.mark.parametrize("name", ["cifar_resnet20", "cifar_vgg16", "wrn16_1", "digits"])
+def test_a_budget_in_weights_is_the_density_of_the_masks(name: str) -> None:
+    entry = ZOO[name]
+    side = entry.preprocessing.size
+    example = torch.zeros(1, entry.preprocessing.channels, side, side)
+    model = attach_head(entry.build(), "replace", [()] * 4, example=example, seed=0)
+    axes = find_axes(model.eval(), example)
+    meter = WeightsMeter.of(model, axes)
+    assert meter({}) == 1
+    generator = torch.Generator().manual_seed(0)
+    bits = {axis.name: torch.rand(axis.size, generator=generator) < 0.6 for axis in axes}
+    for each in bits.values():
+        each[0] = True
+    kept = kept_channels(model, axes, bits)
+    masks = {
+        key: mask
+        for key, mask in element_masks(model, axes, bits).items()
+        if key.startswith("backbone.")
+    }
+    widths = {place: int(channels.sum()) for place, channels in kept.items()}
+    assert meter(widths) == pytest.approx(share_kept(masks), rel=1e-9)
+    assert 0.1 < meter(widths) < 0.7
+
+
+def test_a_head_on_new_labels_learns_from_features() -> None:
+    torch.manual_seed(0)
+    targets = torch.arange(120) % 3
+    features = torch.eye(3)[targets].repeat(1, 2) + torch.randn(120, 6) / 4
+    problem = Problem.new_labels(["a", "b", "c"])
+    fresh = nn.Linear(6, 3)
+    before = fresh.weight.detach().clone()
+    learned = ((features[:90], targets[:90]), (features[90:], targets[90:]))
+    found = fit_new_label_baselines(problem, fresh, *learned, seed=0)
+    assert torch.equal(fresh.weight, before)
+    assert list(found.predictions(features)) == ["head_only"]
+    bars = found.bars(features[90:], targets[90:])
+    assert bars.accuracies["head_only"] > 0.9
+    assert bars.tolerance is None
+    again = fit_new_label_baselines(problem, fresh, *learned, seed=0)
+    assert torch.equal(again.head.weight, found.head.weight)
+
+
 def test_settings_survive_the_run_folder(tmp_path: Path) -> None:
     import yaml
 
@@ -167,8 +218,12 @@ def test_settings_survive_the_run_folder(tmp_path: Path) -> None:
     from seam.core.config import Pick
     from seam.jobs.plan import Plan, plan
 
-    settings = plan(
-        Problem.one_vs_rest("7"), epochs=3, exclude=("conv1",), rename={"x": "y"}, seed=4, keep=0.5
-    )
-    text = yaml.safe_dump(plain(settings.to_dict()))
-    assert Plan.from_dict(yaml.safe_load(text), Pick(rule="keep", value=0.5)) == settings
+    some = {"epochs": 3, "exclude": ("conv1",), "rename": {"x": "y"}, "seed": 4, "keep": 0.5}
+    for problem, name in (
+        (Problem.one_vs_rest("7"), "default"),
+        (Problem.new_labels(["a", "b"]), "default"),
+        (Problem.new_labels(["a", "b"]), "paper"),
+    ):
+        settings = plan(problem, preset_name=name, **some)
+        text = yaml.safe_dump(plain(settings.to_dict()))
+        assert Plan.from_dict(yaml.safe_load(text), Pick(rule="keep", value=0.5)) == settings

@@ -28,7 +28,8 @@ PROMISED = {
     *("seed", "split_hash", "adapter_bytes"),
 }
 ADDED = {
-    *("per_label", "against_restricted", "removal", "samples", "skipped", "base", "device"),
+    *("per_label", "reference", "against_restricted", "removal", "samples", "skipped"),
+    *("base", "device"),
     *("threads", "versions", "picked", "validation", "model"),
 }
 FIGURE = ["high", "low", "n", "value"]
@@ -150,10 +151,10 @@ class Untouchable:
     def targets(self) -> Tensor:
         raise AssertionError("the search looked at the test labels")
 
-    def shuffled(self, batch_size: int, *, seed: int) -> Iterator[Batch]:
+    def shuffled(self, batch_size: int, *, seed: int, view: int | None = None) -> Iterator[Batch]:
         raise AssertionError("the search looked at test images")
 
-    def ordered(self, batch_size: int) -> Iterator[Batch]:
+    def ordered(self, batch_size: int, *, view: int | None = None) -> Iterator[Batch]:
         raise AssertionError("the search looked at test images")
 
 
@@ -168,7 +169,7 @@ def test_test_data_is_out_of_reach(
     monkeypatch.setattr(task, "data", replace(task.data, test=Untouchable()))
     walk = walks.Walk(task, None, walks_observer())
     walk.run()
-    assert results.pick(walk.frontier, settings.pick, task.bars).density <= 1
+    assert results.pick(walk.frontier, settings.pick, task.compared.bars).density <= 1
     with pytest.raises(AssertionError, match="the search"):
         results.finish(task, walk, None, 0.0)
 

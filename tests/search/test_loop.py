@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from seam.core.config import Budget, Penalty, Rates, SearchConfig
+from seam.core.config import Budget, Finetune, Penalty, Rates, SearchConfig
 from seam.core.problem import Problem
 from seam.errors import ConfigError, NumericalError
 from seam.masking.head import attach_head
@@ -175,6 +175,65 @@ def test_saved_moments_go_back_beside_their_parameters(base: nn.Module, data: Se
 def test_a_penalty_refuses_a_saliency_start() -> None:
     with pytest.raises(ConfigError, match="give start 'ones', or a budget"):
         replace(SHORT, pressure=Penalty())
+
+
+TWO_PHASES = replace(
+    SHORT,
+    epochs=40,
+    start="ones",
+    pressure=Penalty(alpha=2.0, stop=0.6),
+    rates=Rates(score=0.02, head=0.01),
+    tune="none",
+    finetune=Finetune(epochs=2, rate=0.02),
+)
+
+
+def test_a_penalty_stops_where_it_was_told_and_fine_tuning_follows(
+    base: nn.Module, data: SearchData
+) -> None:
+    state = started(base, TWO_PHASES)
+    epochs, searched = search(state, data, TWO_PHASES, Objective(), seed=0), 0
+    for _ in epochs:
+        searched += 1
+        if state.masks.density() <= 0.6:
+            break
+    assert 1 < searched < 40
+    bits, before = state.masks.bits(), state.masks.originals()
+    assert before.keys() == {"0.weight", "0.bias", "4.weight", "4.bias"}
+    assert all(torch.equal(before[n], value) for n, value in base.named_parameters() if n in before)
+    assert len(list(epochs)) == 2
+    assert state.epoch == searched + 2
+    assert same(state.masks.bits(), bits)
+    plain = dict(base.named_parameters())
+    found = state.snapshot()
+    assert not torch.equal(found["delta/0.weight"], plain["0.weight"])
+    assert not torch.equal(found["delta/1.running_mean"], base.get_buffer("1.running_mean"))
+    state.model.eval()
+    assert accuracy(state, data) > 0.85
+
+
+def test_without_fine_tuning_a_search_that_stops_is_over(base: nn.Module, data: SearchData) -> None:
+    config = replace(TWO_PHASES, finetune=None)
+    state = started(base, config)
+    run(state, data, config)
+    assert state.masks.density() <= 0.6
+    assert state.epoch < 40
+    assert run(state, data, config) == []
+
+
+def test_fine_tuning_resumed_equals_unbroken(base: nn.Module, data: SearchData) -> None:
+    whole = started(base, TWO_PHASES)
+    run(whole, data, TWO_PHASES)
+    first = started(base, TWO_PHASES)
+    epochs = search(first, data, TWO_PHASES, Objective(), seed=0)
+    while first.epoch < whole.epoch - 1:
+        next(epochs)
+    saved = {name: value.clone() for name, value in first.tensors().items()}
+    second = started(base, TWO_PHASES)
+    second.load(saved, first.epoch)
+    assert len(run(second, data, TWO_PHASES)) == 1
+    assert same(second.snapshot(), whole.snapshot())
+    assert same(second.tensors(), whole.tensors())
 
 
 def test_scale_of_the_loss_does_not_matter(base: nn.Module, data: SearchData) -> None:

@@ -114,7 +114,8 @@ WALK = [
     Point(2, 0.5, 0.958, 0.6, 0.0),
     Point(4, 0.2, 0.93, 0.3, 0.0),
 ]
-BARS = Bars(full=0.95, restricted=0.96)
+BARS = Bars({"full": 0.95, "restricted": 0.96})
+HIGH = Bars({"full": 0.99, "restricted": 0.99})
 
 
 @pytest.mark.parametrize(
@@ -135,11 +136,11 @@ def test_pick(rule: Pick, epoch: int) -> None:
 
 
 def test_paper_rule_without_a_good_point_weighs_accuracy_against_density() -> None:
-    assert pick(WALK, Pick(rule="paper", value=0), Bars(0.99, 0.99)).epoch == 4
+    assert pick(WALK, Pick(rule="paper", value=0), HIGH).epoch == 4
 
 
 def test_tolerance_without_a_good_point_takes_the_most_accurate() -> None:
-    assert pick(WALK, Pick(), Bars(0.99, 0.99)).epoch == 0
+    assert pick(WALK, Pick(), HIGH).epoch == 0
 
 
 @pytest.mark.parametrize("rule", ["keep", "keep_macs"])

@@ -81,6 +81,7 @@ def apply_adapter(adapter: Adapter, base: BaseModel) -> Headed:
             adapter.base.all_members(),
             example=base.example(),
             seed=0,
+            layer=adapter.base.head_layer,
         )
         model.head.load_state_dict(adapter.head)
     except (RuntimeError, IndexError) as error:

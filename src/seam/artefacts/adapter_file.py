@@ -254,6 +254,7 @@ def _adapter(document: dict[str, Any], groups: dict[str, dict[str, Tensor]]) -> 
             label_count=_get(base, "label_count", int),
             members=tuple(map(tuple, members)),
             details=_get(base, "details", dict),
+            head_layer=_get({"head_layer": "", **base}, "head_layer", str),
         ),
         config=document["config"],
         metrics=document["metrics"],

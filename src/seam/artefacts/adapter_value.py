@@ -38,8 +38,9 @@ class BaseReference:
     ((), (7,))
 
     ``label_count`` is the number of base logits. ``members[k]`` are the numbers of the logits that
-    output ``k`` stands for; empty for the rest in a one-vs-rest problem. ``details`` (plain values)
-    is whatever helps to find the base again, as its model arguments.
+    output ``k`` stands for; empty for the rest in a one-vs-rest problem, and for new labels.
+    ``details`` (plain values) is whatever helps to find the base again, as its model arguments;
+    ``head_layer`` the layer that a head replaces, where it was named.
     """
 
     source: str
@@ -47,6 +48,7 @@ class BaseReference:
     label_count: int
     members: tuple[tuple[int, ...], ...]
     details: Mapping[str, Any] = field(default_factory=dict)
+    head_layer: str = ""
 
     @classmethod
     def of(
@@ -57,12 +59,19 @@ class BaseReference:
         Raises:
             LabelError: the problem names a label that the base does not have.
         """
-        members = problem.members(base.labels)
-        named = tuple(m if names else () for m, names in zip(members, problem.labels, strict=True))
-        return cls(base.source, base.fingerprint, len(base.labels), named, dict(details or {}))
+        return cls(
+            base.source,
+            base.fingerprint,
+            len(base.labels),
+            problem.references(base.labels),
+            dict(details or {}),
+            base.head_layer,
+        )
 
     def all_members(self) -> tuple[tuple[int, ...], ...]:
-        """`members` with the rest filled in."""
+        """`members` with the rest filled in; none at all for new labels."""
+        if not any(self.members):
+            return self.members
         named = {number for group in self.members for number in group}
         rest = tuple(i for i in range(self.label_count) if i not in named)
         return tuple(group or rest for group in self.members)
@@ -168,6 +177,7 @@ class Adapter:
                 "label_count": base.label_count,
                 "members": base.members,
                 "details": base.details,
+                **({"head_layer": base.head_layer} if base.head_layer else {}),
             },
             "problem": self.problem.to_dict(),
             "head": self.head_kind,
@@ -183,6 +193,8 @@ def _check(adapter: Adapter) -> None:
     """That the parts fit one another; raises ValueError."""
     if adapter.head_kind not in get_args(Head):
         raise ValueError("the head is none of slice, append, replace")
+    if adapter.problem.kind == "new-labels" and adapter.head_kind != "replace":
+        raise ValueError("new labels need the head that replaces the base's own")
     if adapter.preprocessing.size > MAX_SIDE or adapter.preprocessing.crop_fraction < 0.05:
         raise ValueError(f"the input size is above {MAX_SIDE} pixels, or its crop below 0.05")
     _check_base(adapter.base, adapter.problem)
@@ -213,6 +225,10 @@ def _check_base(base: BaseReference, problem: Problem) -> None:
     named = [number for group in base.members for number in group]
     if len(set(named)) < len(named) or not all(0 <= i < base.label_count for i in named):
         raise ValueError("the base's members are named twice or out of range")
+    if len(base.head_layer) > MAX_NAME:
+        raise ValueError(f"the name of the head's layer is longer than {MAX_NAME}")
+    if problem.kind != "new-labels" and not any(base.members):
+        raise ValueError("no output stands for a label of the base")
     if not all(base.members) and (any(base.members[:1]) or len(named) == base.label_count):
         raise ValueError("an output stands for no label")
 

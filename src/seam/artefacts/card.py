@@ -88,6 +88,9 @@ def _title(adapter: Adapter) -> str:
 
 def _problem(adapter: Adapter) -> str:
     problem = adapter.problem
+    if not any(problem.labels):
+        outputs = _some(problem.outputs, SHOWN_OUTPUTS)
+        return f"## Problem ({problem.kind})\n\nLabels the base was not trained on: {outputs}\n"
     rows = ["| output | stands for the base's labels |", "| --- | --- |"]
     for output, labels in list(zip(problem.outputs, problem.labels, strict=True))[:SHOWN_OUTPUTS]:
         named = _some(labels, SHOWN_LABELS) if labels else "all others"

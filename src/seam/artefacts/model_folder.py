@@ -68,6 +68,7 @@ class ModelManifest:
                 "fingerprint": self.base.fingerprint,
                 "label_count": self.base.label_count,
                 "members": self.base.members,
+                **({"head_layer": self.base.head_layer} if self.base.head_layer else {}),
             },
             "problem": self.problem.to_dict(),
             "preprocessing": self.preprocessing.to_dict(),
@@ -89,6 +90,7 @@ class ModelManifest:
                 fingerprint=str(base["fingerprint"]),
                 label_count=int(base["label_count"]),
                 members=tuple(tuple(map(int, group)) for group in base["members"]),
+                head_layer=str(base.get("head_layer", "")),
             ),
             problem=Problem.from_dict(values["problem"]),
             preprocessing=Preprocessing.from_dict(values["preprocessing"]),
@@ -195,6 +197,7 @@ def load_model(
             manifest.base.all_members(),
             example=example,
             seed=0,
+            layer=manifest.base.head_layer,
         )
         _reshape(model, manifest, tensors)
         shapes = {name: list(value.shape) for name, value in tensors.items()}

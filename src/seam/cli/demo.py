@@ -25,7 +25,7 @@ def run(
     """Re-engineer a real model on real handwritten digits: "is it a 7?" and "3, 5 or 8 only"."""
     import torch
 
-    from seam.cli.reengineer import show
+    from seam.cli.searching import show
     from seam.core.problem import Problem
     from seam.jobs.direct import reengineer
     from seam.jobs.plan import plan

@@ -15,6 +15,7 @@ from seam.cli.export import run as export
 from seam.cli.inspect import run as inspect
 from seam.cli.predict import run as predict
 from seam.cli.reengineer import run as reengineer
+from seam.cli.transfer import run as transfer
 from seam.errors import SeamError
 
 # What typer raises for bad usage: click's UsageError, or its own copy of it; it exports neither.
@@ -29,6 +30,7 @@ app = typer.Typer(
     add_completion=True,
 )
 app.command("reengineer")(reengineer)
+app.command("transfer")(transfer)
 app.command("evaluate")(evaluate)
 app.command("export")(export)
 app.command("inspect")(inspect)

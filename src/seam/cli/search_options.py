@@ -1,4 +1,4 @@
-"""The options of `seam reengineer`, by the panels its help shows them in."""
+"""The options of the commands that search, by the panels its help shows them in."""
 
 from __future__ import annotations
 
@@ -18,6 +18,10 @@ Model = Annotated[
 Labels = Annotated[
     str | None,
     typer.Option(help="One label (against the rest) or several, with commas between them."),
+]
+NewLabels = Annotated[
+    str | None,
+    typer.Option(help="Those of the data's labels to tell apart; by default all of them."),
 ]
 Groups = Annotated[
     Path | None, typer.Option(help="YAML file  name: [label, label]  merging labels.")
@@ -68,6 +72,14 @@ CropFraction = Annotated[
 ]
 Interpolation = Annotated[
     str | None, typer.Option(help="bicubic, bilinear or nearest.", rich_help_panel=_BASE)
+]
+
+HeadLayer = Annotated[
+    str | None,
+    typer.Option(
+        help="Layer that a new head replaces; by default the one that gives the logits.",
+        rich_help_panel=_BASE,
+    ),
 ]
 
 Preset = Annotated[
@@ -127,6 +139,10 @@ Distill = Annotated[
     float | None,
     typer.Option(help="Share of the base's own answers in the loss.", rich_help_panel=_SEARCH),
 ]
+FinetuneEpochs = Annotated[
+    int | None,
+    typer.Option(help="Behind the search (paper).", rich_help_panel=_SEARCH),
+]
 Exclude = Annotated[
     list[str] | None,
     typer.Option(help="Layer that is not masked, * allowed; repeat.", rich_help_panel=_SEARCH),
@@ -136,6 +152,21 @@ Tolerance = Annotated[
     float | None,
     typer.Option(
         help="Points below restricted that are accepted; 0.5 by default.", rich_help_panel=_POINT
+    ),
+]
+Remove = Annotated[
+    float | None,
+    typer.Option(
+        help="Share of the weights to remove: the most accurate point of at most what is left.",
+        rich_help_panel=_POINT,
+    ),
+]
+Below = Annotated[
+    float | None,
+    typer.Option(
+        "--tolerance",
+        help="Points below the most accurate point that are accepted; 0.5 by default.",
+        rich_help_panel=_POINT,
     ),
 ]
 Keep = Annotated[

@@ -18,19 +18,27 @@ Tune = Literal["none", "norm", "all"]
 Head = Literal["slice", "append", "replace"]
 Granularity = Literal["weight", "channel"]
 Norm = Literal["frozen", "train"]
-Cost = Literal["macs", "latency"]
+Cost = Literal["macs", "latency", "weights"]
 Start = Literal["ones", "saliency"]
 Rule = Literal["tolerance", "keep", "keep_macs", "keep_latency", "paper", "epoch"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Penalty:
-    """Press on density through the loss: ``task loss + alpha * density`` (the paper's way)."""
+    """Press on density through the loss: ``task loss + alpha * density`` (the paper's way).
+
+    With ``stop`` the search is over at the first step after which no more than that is kept.
+    """
 
     alpha: float = 1.0
+    stop: float | None = None
 
     def __post_init__(self) -> None:
         _at_least("alpha", self.alpha, 0)
+        _require(
+            self.stop is None or (_is_number(self.stop) and 0 < self.stop < 1),
+            f"stop is {self.stop}; give a density in (0, 1)",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +94,8 @@ class Channels:
     A layer keeps a multiple of ``round_to`` channels. Scores are divided by what a channel costs,
     to the power ``price``: 0 is by score alone, 1 by score for what is paid. No layer keeps less
     than the share ``floor`` of what uniform narrowing to the same cost would leave it. The budget's
-    ``cost`` is in multiply-accumulates, or in time: that of ``runtime`` for ``batch`` images.
+    ``cost`` is in multiply-accumulates; in weights, which is density; or in time: that of
+    ``runtime`` for ``batch`` images.
     """
 
     round_to: int = 8
@@ -105,6 +114,25 @@ class Channels:
             _is_number(self.floor) and 0 <= self.floor <= 1,
             f"floor is {self.floor}; give a share in [0, 1]",
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finetune:
+    """Epochs behind the search: masks stay as they are, and all that is kept adapts.
+
+    Plain momentum descent (0.9) with norm statistics of the data: ``rate`` is that of the base's
+    own parameters, ``head_rate`` that of the head. What is removed stays removed.
+    """
+
+    epochs: int = 30
+    rate: float = 0.005
+    head_rate: float = 0.05
+    weight_decay: float = 1e-4
+
+    def __post_init__(self) -> None:
+        _at_least("fine-tuning epochs", self.epochs, 1, whole=True)
+        for name in ("rate", "head_rate", "weight_decay"):
+            _at_least(f"fine-tuning {name.replace('_', ' ')}", getattr(self, name), 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +165,12 @@ class SearchConfig:
     distill: float = 0.0
     temperature: float = 1.0
     views: int = 0
+    finetune: Finetune | None = None
+
+    @property
+    def all_epochs(self) -> int:
+        """Epochs of search and fine-tuning together, where the search does not stop early."""
+        return self.epochs + (self.finetune.epochs if self.finetune is not None else 0)
 
     def __post_init__(self) -> None:
         _at_least("epochs", self.epochs, 1, whole=True)
@@ -165,7 +199,7 @@ class SearchConfig:
         _one_of("tune", self.tune, get_args(Tune))
         _one_of("norm", self.norm, get_args(Norm))
         _require(
-            self.norm == "frozen" or self.batch_size > 1,
+            (self.norm == "frozen" and self.finetune is None) or self.batch_size > 1,
             "a batch of one has no statistics to adapt to; give a batch size of 2 or more",
         )
         _require(
@@ -194,6 +228,8 @@ class SearchConfig:
             given["pressure"] = _build(kind, given["pressure"])
         if "rates" in given:
             given["rates"] = _build(Rates, given["rates"])
+        if given.get("finetune") is not None:
+            given["finetune"] = _build(Finetune, given["finetune"])
         if "channels" in given:
             given["channels"] = _build(Channels, given["channels"])
         return _build(cls, given)

@@ -10,14 +10,14 @@ from typing import Any, Literal, get_args
 
 from seam.errors import ConfigError, LabelError, nearest
 
-Kind = Literal["subset", "one-vs-rest", "groups"]
+Kind = Literal["subset", "one-vs-rest", "groups", "new-labels"]
 # Control, line-separating and direction-changing characters; surrogates have no UTF-8.
 UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A target problem over a base model's labels.
+    """A target problem: over a base model's labels, or over new ones.
 
     >>> Problem.subset(["airplane", "ship"]).outputs
     ('airplane', 'ship')
@@ -25,9 +25,12 @@ class Problem:
     ('not airplane', 'airplane')
     >>> Problem.groups({"vehicle": ["airplane", "ship"], "animal": ["cat"]}).kind
     'groups'
+    >>> Problem.new_labels(["rose", "tulip"]).labels
+    ((), ())
 
     ``labels[i]`` holds the base labels that output ``i`` stands for; the first output of a
-    one-vs-rest problem holds none, and stands for every label that is not named.
+    one-vs-rest problem holds none, and stands for every label that is not named. New labels hold
+    none at all: they are the data's own, and the base's play no part.
 
     Raises:
         LabelError: fewer than two outputs, an empty group, a label named twice, or a name that
@@ -59,21 +62,28 @@ class Problem:
                 f"the problem has {len(self.outputs)} class ({', '.join(self.outputs)}); "
                 "name at least two, or one label alone to tell it from the rest"
             )
+        self._check_sizes()
+        counts = Counter(map(canonical, self.named))
+        twice = [name for name, count in counts.items() if count > 1]
+        if twice:
+            raise LabelError(f"label '{twice[0]}' is named twice; name every label once")
+        if len(set(self.outputs)) < len(self.outputs):
+            raise LabelError("two groups have the same name; give every group its own")
+
+    def _check_sizes(self) -> None:
+        """That each output stands for as many labels as its kind of problem wants."""
         sizes = [len(members) for members in self.labels]
         if self.kind == "one-vs-rest":
             if sizes != [0, 1]:
                 raise ConfigError(
                     f"one label against the rest has outputs of {sizes} labels; expected [0, 1]"
                 )
+        elif self.kind == "new-labels":
+            if any(sizes):
+                raise ConfigError(f"new labels stand for {sizes} base labels; expected none")
         elif 0 in sizes:
             empty = self.outputs[sizes.index(0)]
             raise LabelError(f"group '{empty}' holds no labels; name at least one")
-        counts = Counter(canonical(name) for members in self.labels for name in members)
-        twice = [name for name, count in counts.items() if count > 1]
-        if twice:
-            raise LabelError(f"label '{twice[0]}' is named twice; name every label once")
-        if len(set(self.outputs)) < len(self.outputs):
-            raise LabelError("two groups have the same name; give every group its own")
 
     @classmethod
     def subset(cls, labels: Sequence[str]) -> Problem:
@@ -95,11 +105,23 @@ class Problem:
         return cls("groups", tuple(groups), tuple(members))
 
     @classmethod
+    def new_labels(cls, labels: Sequence[str]) -> Problem:
+        """Tell labels of new data apart, which the base model need not know."""
+        return cls("new-labels", tuple(labels), tuple(() for _ in labels))
+
+    @classmethod
     def of(cls, labels: Sequence[str]) -> Problem:
         """One label means one-vs-rest, several mean a subset."""
         if not labels:
             raise LabelError("no labels were named; give one (one-vs-rest) or several (a subset)")
         return cls.one_vs_rest(labels[0]) if len(labels) == 1 else cls.subset(labels)
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """Every label that is named, output by output: samples of each are needed."""
+        if self.kind == "new-labels":
+            return self.outputs
+        return tuple(label for members in self.labels for label in members)
 
     def to_dict(self) -> dict[str, Any]:
         """The problem as plain values, for YAML and JSON."""
@@ -118,6 +140,23 @@ class Problem:
             tuple(tuple(members) for members in values["labels"]),
         )
 
+    def counted(
+        self, base_labels: Sequence[str]
+    ) -> tuple[tuple[str, ...], tuple[tuple[int, ...], ...]]:
+        """The labels that samples are counted in, and the numbers of those each output stands for.
+
+        >>> Problem.subset(["c", "a"]).counted(["a", "b", "c"])
+        (('a', 'b', 'c'), ((2,), (0,)))
+        >>> Problem.new_labels(["x", "y"]).counted(["a", "b", "c"])
+        (('x', 'y'), ((0,), (1,)))
+
+        Raises:
+            LabelError: as `members`, where it is the base's labels that are counted in.
+        """
+        if self.kind == "new-labels":
+            return self.outputs, tuple((i,) for i in range(len(self.outputs)))
+        return tuple(base_labels), self.members(base_labels)
+
     def members(self, base_labels: Sequence[str]) -> tuple[tuple[int, ...], ...]:
         """The indices into ``base_labels`` that each output stands for.
 
@@ -126,7 +165,26 @@ class Problem:
 
         Raises:
             LabelError: a label is not among ``base_labels`` (the message names the nearest), or
-                two of the problem's are the same one there.
+                two of the problem's are the same one there; or they are new labels.
+        """
+        if self.kind == "new-labels":
+            raise LabelError("new labels stand for none of the base model's; use seam.transfer")
+        named = list(self.references(base_labels))
+        if self.kind == "one-vs-rest":
+            rest = tuple(i for i in range(len(base_labels)) if i not in named[1])
+            if not rest:
+                raise LabelError(f"'{self.outputs[1]}' is the base model's only label")
+            named[0] = rest
+        return tuple(named)
+
+    def references(self, base_labels: Sequence[str]) -> tuple[tuple[int, ...], ...]:
+        """The indices into ``base_labels`` that each output names: none for a rest or a new label.
+
+        >>> Problem.one_vs_rest("b").references(["a", "b", "c"])
+        ((), (1,))
+
+        Raises:
+            LabelError: as `members`.
         """
         index = LabelIndex(base_labels, owner="the base model")
         named = [tuple(index.find(label) for label in members) for members in self.labels]
@@ -138,11 +196,6 @@ class Problem:
                     f"'{first}' and '{label}' are the same label of the base model, "
                     f"'{base_labels[index.find(label)]}'; name it once"
                 )
-        if self.kind == "one-vs-rest":
-            rest = tuple(i for i in range(len(base_labels)) if i not in named[1])
-            if not rest:
-                raise LabelError(f"'{self.outputs[1]}' is the base model's only label")
-            named[0] = rest
         return tuple(named)
 
 

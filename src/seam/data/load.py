@@ -66,6 +66,32 @@ def load_splits(data: str | Path | Mapping[str, Any]) -> dict[str, LabelledImage
     return splits
 
 
+def labels_of(
+    data: str | Path | Mapping[str, Any], *, rename: Mapping[str, str] | None = None
+) -> tuple[str, ...]:
+    """The labels that the training samples of ``data`` have, in the data's own order.
+
+    >>> labels_of("digits")
+    ('0', '1', '2', '3', '4', '5', '6', '7', '8', '9')
+
+    Args:
+        data: what `load_splits` takes.
+        rename: data label to the name it gets; labels of one name become one.
+
+    Raises:
+        DataError: there is only one, or none; or the data cannot be loaded.
+    """
+    train = load_splits(data)["train"]
+    found = [name for i, name in enumerate(train.names) if (train.labels == i).any()]
+    names = dict.fromkeys((rename or {}).get(name, name) for name in found)
+    if len(names) < 2:
+        raise DataError(
+            f"the data's train split has {len(names)} class ({', '.join(names)}); give data that "
+            "has at least two"
+        )
+    return tuple(names)
+
+
 def align(
     images: LabelledImages,
     base_labels: Sequence[str],
@@ -100,9 +126,9 @@ def align(
     for label in needed:
         if not (table[images.labels] == index.find(label)).any():
             raise LabelError(
-                f"label '{label}' is known to the base model but absent from the {where}"
+                f"label '{label}' of the problem is absent from the {where}"
                 + nearest(label, list(images.names))
-                + " (--rename DATA_LABEL=BASE_LABEL maps a differing name)"
+                + " (--rename DATA_LABEL=LABEL maps a differing name)"
             )
     unknown = [name for name, known in zip(renamed, table[:-1], strict=True) if known < 0]
     if strict and unknown:

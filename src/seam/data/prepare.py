@@ -111,8 +111,8 @@ def prepare(
         LabelError: the problem's labels are unknown to the base or absent from the data.
         DataError: the data is empty, has one class only, or an image cannot be read.
     """
-    members = problem.members(base_labels)
-    parts, split = choose(data, problem, members, base_labels=base_labels, config=config, seed=seed)
+    labels_used, members = problem.counted(base_labels)
+    parts, split = choose(data, problem, members, base_labels=labels_used, config=config, seed=seed)
     samples: dict[str, ImageSamples] = {}
     labels: dict[str, NDArray[np.int64]] = {}
     skipped: list[str] = []
@@ -154,9 +154,11 @@ def choose(
     config: DataConfig,
     seed: int,
 ) -> tuple[dict[str, LabelledImages], Split]:
-    """The samples of each part, not yet decoded, and their numbers."""
+    """The samples of each part, not yet decoded, and their numbers.
+
+    ``base_labels`` and ``members`` are what `Problem.counted` gives.
+    """
     rng = np.random.default_rng(seed)
-    needed = [label for group in problem.labels for label in group]
     strict = problem.kind == "one-vs-rest"
     loaded = load_splits(data)
     check_renames(config.rename, loaded)
@@ -164,7 +166,7 @@ def choose(
         name: align(
             images,
             base_labels,
-            needed=needed,
+            needed=problem.named,
             rename=config.rename,
             strict=strict,
             rest=problem.outputs[0] if strict else None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.utils.flop_counter import FlopCounterMode
 
+from seam.masking.channels import Axis
 from seam.masking.parametrization import join
 from seam.masking.sides import Place, side_sizes, tensors_along
 
@@ -84,6 +85,38 @@ class MacsMeter:
             share = math.prod(widths.get(place, size) / size for place, size in places.items())
             total += macs * share
         return total / self.base
+
+
+@dataclass(frozen=True)
+class WeightsMeter:
+    """Density of a network from its layers' widths: the kept share of what has a mask.
+
+    ``layers`` has the number of elements of each parameter of the base that some axis runs along,
+    with the widths it has when nothing is removed.
+    """
+
+    layers: Sequence[tuple[int, Mapping[Place, int]]]
+
+    @classmethod
+    def of(cls, model: nn.Module, axes: Sequence[Axis]) -> WeightsMeter:
+        """Count the parameters of a headed model's backbone: its new head has no masks."""
+        found: dict[str, tuple[int, dict[Place, int]]] = {}
+        for owner, side in {slot.place: None for axis in axes for slot in axis.slots}:
+            layer = model.get_submodule(owner)
+            for name, _ in tensors_along(layer, side) if owner.startswith("backbone.") else ():
+                value = getattr(layer, name)
+                if isinstance(value, nn.Parameter):
+                    _, places = found.setdefault(join(owner, name), (value.numel(), {}))
+                    places[owner, side] = side_sizes(layer)[side]
+        return cls(tuple(found.values()))
+
+    def __call__(self, widths: Mapping[Place, int]) -> float:
+        """The density of a network with these widths; sides not named are whole."""
+        kept = sum(
+            count * math.prod(widths.get(place, size) / size for place, size in places.items())
+            for count, places in self.layers
+        )
+        return kept / sum(count for count, _ in self.layers)
 
 
 def layer_uses(module: nn.Module, example: Tensor) -> LayerUses:

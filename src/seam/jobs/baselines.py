@@ -2,26 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Protocol, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
+from seam.core.config import Head
 from seam.core.problem import Problem
 from seam.evaluation.accuracy import share_right
-from seam.masking.head import AppendHead, restrict
+from seam.masking.head import AppendHead, Headed, SliceHead, attach_head, restrict
+from seam.models.base import BaseModel
 from seam.search.frontier import Bars
+
+_Trained = TypeVar("_Trained", bound=nn.Module)
 
 HEAD_EPOCHS = 20
 HEAD_BATCH = 64
 HEAD_RATE = 0.1
 
 
+class Baselines(Protocol):
+    """Ways to use the untouched base for a problem; all are functions of what it answers, (n, F).
+
+    What an answer is (logits, features) is the kind's own business: `Task` has the base give it.
+    """
+
+    @property
+    def problem(self) -> Problem:
+        """What the outputs mean."""
+
+    @property
+    def reference(self) -> str:
+        """The one that a result is held against."""
+
+    def predictions(self, answers: Tensor) -> dict[str, Tensor]:
+        """Predicted outputs (n) of each from the base's answers (n, F); -1 is none."""
+
+    def outputs(self, answers: Tensor) -> Tensor:
+        """What a search may be taught: outputs (n, K) of the one it is held against."""
+
+    def bars(self, answers: Tensor, targets: Tensor) -> Bars:
+        """Their accuracies on given (validation) answers."""
+
+    def headed(self, base: BaseModel, kind: Head, *, seed: int) -> Headed:
+        """A copy of the base module with the head of ``kind`` that a search starts from."""
+
+    def starts_well(self, head: nn.Module) -> bool:
+        """Whether a model with that head is a point of the walk before the first step."""
+
+
 @dataclass(frozen=True)
-class Baselines:
-    """Three ways to use the untouched base for a problem; all are functions of its logits.
+class LabelBaselines:
+    """Three ways to use the base for labels of its own; all are functions of its logits.
 
     *full*: argmax over all N labels (a label outside the problem is wrong). *restricted*: argmax
     over the problem's labels; for one label against the rest the base's log odds of the label over
@@ -33,8 +70,9 @@ class Baselines:
     members: Sequence[Sequence[int]]
     threshold: float
     head: AppendHead
+    reference: str = "restricted"
 
-    def restricted_outputs(self, logits: Tensor) -> Tensor:
+    def outputs(self, logits: Tensor) -> Tensor:
         """Restricted logits (n, K), the threshold taken in; argmax is the restricted prediction."""
         outputs = restrict(logits, self.members)
         if self.problem.kind == "one-vs-rest":
@@ -53,14 +91,30 @@ class Baselines:
     def bars(self, logits: Tensor, targets: Tensor) -> Bars:
         """Full and restricted accuracy on given (validation) logits."""
         found = self.predictions(logits)
-        return Bars(
-            share_right(found["full"], targets).value,
-            share_right(found["restricted"], targets).value,
+        return Bars({n: share_right(found[n], targets).value for n in ("full", "restricted")})
+
+    def headed(self, base: BaseModel, kind: Head, *, seed: int) -> Headed:
+        """The base with a new head; a ``slice`` one has the threshold in it."""
+        model = attach_head(
+            copy.deepcopy(base.module),
+            kind,
+            self.members,
+            example=base.example(),
+            seed=seed,
+            layer=base.head_layer,
         )
+        if isinstance(model.head, SliceHead) and self.problem.kind == "one-vs-rest":
+            with torch.no_grad():
+                model.head.bias[0] = self.threshold
+        return model
+
+    def starts_well(self, head: nn.Module) -> bool:
+        """A ``slice`` head gives the base's own answers; others have yet to be trained."""
+        return isinstance(head, SliceHead)
 
     def _restricted(self, logits: Tensor) -> Tensor:
         if self.problem.kind == "one-vs-rest":
-            return self.restricted_outputs(logits).argmax(1)
+            return self.outputs(logits).argmax(1)
         chosen = torch.tensor([label for group in self.members for label in group])
         return self._outputs_of_labels(chosen[logits[:, chosen].argmax(1)])
 
@@ -74,22 +128,27 @@ class Baselines:
         return table[labels]
 
 
-def fit_baselines(
+def fit_label_baselines(
     problem: Problem,
     members: Sequence[Sequence[int]],
-    *,
     train: tuple[Tensor, Tensor],
     validation: tuple[Tensor, Tensor],
+    *,
     seed: int,
-) -> Baselines:
+) -> LabelBaselines:
     """Fit threshold and head; ``train`` and ``validation`` are (base logits, targets)."""
     threshold = 0.0
     if problem.kind == "one-vs-rest":
         outputs = restrict(validation[0], members)
         threshold = best_threshold(outputs[:, 1] - outputs[:, 0], validation[1])
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        head = AppendHead(train[0].shape[1], len(members))
+    optimizer = torch.optim.Adam(head.parameters(), lr=HEAD_RATE)
     weights = class_weights(problem, train[1])
-    head = _fit_head(len(members), train, validation, weights, seed)
-    return Baselines(problem, members, threshold, head)
+    loss = partial(F.cross_entropy, weight=weights)
+    fit_head(head, optimizer, train, validation, epochs=HEAD_EPOCHS, seed=seed, loss=loss)
+    return LabelBaselines(problem, members, threshold, head)
 
 
 def class_weights(problem: Problem, targets: Tensor) -> Tensor | None:
@@ -124,24 +183,23 @@ def best_threshold(odds: Tensor, targets: Tensor) -> float:
     return float((edges[cut] + edges[cut + 1]) / 2)
 
 
-def _fit_head(
-    outputs: int,
+def fit_head(
+    head: _Trained,
+    optimizer: torch.optim.Optimizer,
     train: tuple[Tensor, Tensor],
     validation: tuple[Tensor, Tensor],
-    weights: Tensor | None,
+    *,
+    epochs: int,
     seed: int,
-) -> AppendHead:
+    loss: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy,
+) -> _Trained:
+    """Train ``head`` in place on (answers, targets); it ends as it was at its best epoch."""
     generator = torch.Generator().manual_seed(seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        head = AppendHead(train[0].shape[1], outputs)
-    optimizer = torch.optim.Adam(head.parameters(), lr=HEAD_RATE)
     best, state = -1.0, {name: value.clone() for name, value in head.state_dict().items()}
-    for _ in range(HEAD_EPOCHS):
+    for _ in range(epochs):
         for numbers in torch.randperm(len(train[0]), generator=generator).split(HEAD_BATCH):
             optimizer.zero_grad()
-            loss = F.cross_entropy(head(train[0][numbers]), train[1][numbers], weights)
-            loss.backward()
+            loss(head(train[0][numbers]), train[1][numbers]).backward()
             optimizer.step()
         with torch.no_grad():
             right = share_right(head(validation[0]).argmax(1), validation[1]).value

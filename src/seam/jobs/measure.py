@@ -54,18 +54,22 @@ class Costs:
 
 
 def test_figures(
-    base: nn.Module, result: nn.Module, baselines: Baselines, test: Samples
+    reader: nn.Module, result: nn.Module, baselines: Baselines, test: Samples
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Accuracy of all four methods, over all and by label; and their predictions (n)."""
-    predictions = baselines.predictions(outputs_of(base, test))
+    """Accuracy of baselines and result, over all and by label; and their predictions (n).
+
+    ``reader`` gives the answers that the baselines are functions of.
+    """
+    predictions = baselines.predictions(outputs_of(reader, test))
     predictions["reengineered"] = outputs_of(result, test).argmax(1)
     figures = {
         "accuracy": {
             name: share_right(found, test.targets).to_dict() for name, found in predictions.items()
         },
         "per_label": by_label(predictions, test.targets, baselines.problem.outputs),
-        "against_restricted": paired(
-            predictions["reengineered"], predictions["restricted"], test.targets
+        "reference": baselines.reference,
+        f"against_{baselines.reference}": paired(
+            predictions["reengineered"], predictions[baselines.reference], test.targets
         ),
     }
     return figures, predictions

@@ -67,6 +67,7 @@ _NESTED = {
     "round_to": ("channels", "round_to"),
     "price": ("channels", "price"),
     "floor": ("channels", "floor"),
+    "finetune_epochs": ("finetune", "epochs"),
 }
 
 
@@ -92,6 +93,11 @@ def plan(
             ``batch``; and at most one of ``tolerance``, ``keep``, ``keep_macs``,
             ``keep_latency``, ``epoch`` to choose the point. None changes nothing. A ``keep`` below
             the preset's final density lets the walk go on to it.
+            ``levels``, ``growth``, ``fall``, ``round_to``, ``price``, ``runtime``, ``batch``,
+            ``finetune_epochs``; and at most one of ``tolerance``, ``keep``, ``remove``,
+            ``keep_macs``, ``keep_latency``, ``epoch`` to choose the point. None changes nothing. A
+            ``keep`` below the preset's final density lets the walk go on to it; ``remove`` is one
+            less ``keep``, and the walk goes there at once, in one level.
 
     Raises:
         ConfigError: a name is unknown, or a value out of range.
@@ -109,10 +115,7 @@ def plan(
             part, key = _NESTED[name]
             inner = getattr(search, part)
             if not hasattr(inner, key):
-                raise ConfigError(
-                    f"'{name}' does not fit preset '{preset_name}', which presses on density by "
-                    f"{'a penalty' if isinstance(inner, Penalty) else 'a budget'}; leave it out"
-                )
+                raise ConfigError(f"'{name}' does not fit preset '{preset_name}', {_why(inner)}")
             search = replace(search, **{part: replace(inner, **{key: value})})
         elif name in SearchConfig.__dataclass_fields__:
             search = replace(search, **{name: value})
@@ -122,19 +125,53 @@ def plan(
             rules.append(Pick(rule=name, value=value))  # type: ignore[arg-type]
         elif name in ("exclude", "seed"):
             rest[name] = value
+        elif name == "remove":
+            continue
         else:
             known = [*_NESTED, *SearchConfig.__dataclass_fields__, *DataConfig.__dataclass_fields__]
             raise ConfigError(f"setting '{name}' is unknown{nearest(name, known)}")
+    if "remove" in given:
+        rules.append(kept(given["remove"]))
     if len(rules) > 1:
         raise ConfigError(
             f"'{rules[0].rule}' and '{rules[1].rule}' both choose the point; give one of them"
         )
     chosen = rules[0] if rules else default_pick(preset_name)
-    if chosen.rule == "keep_latency" or "final_latency" in given:
-        search = replace(search, channels=replace(search.channels, cost="latency"))
+    search = replace(search, channels=replace(search.channels, **_cost(chosen, given)))
     search = _far_enough(search, chosen, given)
     _check_reach(search, chosen)
     return Plan(search=search, data=data, pick=chosen, **rest)
+
+
+def kept(remove: float) -> Pick:
+    """The rule that leaves out a share of the weights.
+
+    >>> kept(0.6)
+    Pick(rule='keep', value=0.4)
+
+    Raises:
+        ConfigError: it is no share.
+    """
+    if not isinstance(remove, int | float) or not 0 < remove < 1:
+        raise ConfigError(f"remove is {remove}; give a share in (0, 1)")
+    return Pick(rule="keep", value=round(1 - remove, 12))
+
+
+def _why(part: object) -> str:
+    """Why a setting finds no place in a part of a preset."""
+    if part is None:
+        return "which fine-tunes while it searches; leave it out"
+    how = "a penalty" if isinstance(part, Penalty) else "a budget"
+    return f"which presses on density by {how}; leave it out"
+
+
+def _cost(rule: Pick, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What the budget of channels is in, where a setting says so."""
+    if rule.rule == "keep_latency" or "final_latency" in given:
+        return {"cost": "latency"}
+    if rule.rule == "keep_macs" or "final_macs" in given:
+        return {"cost": "macs"}
+    return {}
 
 
 _FOR_CHANNELS = (
@@ -174,7 +211,7 @@ MARGIN = 0.6
 
 def _budgeted(search: SearchConfig) -> tuple[str, str]:
     """The rule that the walk's end belongs to, and the option that sets that end."""
-    if search.granularity == "weight":
+    if search.granularity == "weight" or search.channels.cost == "weights":
         return "keep", "final-density"
     if search.channels.cost == "latency":
         return "keep_latency", "final-latency"
@@ -182,17 +219,23 @@ def _budgeted(search: SearchConfig) -> tuple[str, str]:
 
 
 def _far_enough(search: SearchConfig, rule: Pick, given: Mapping[str, Any]) -> SearchConfig:
-    """Let a budget walk down to what is to be kept, unless its end was given.
+    """Let the walk go down to what is to be kept, unless its end was given.
 
     For channels it ends there: the last level is the longest, and what was asked should have it.
+    With ``remove`` there is one level only: other points are not asked for.
     """
     pressure = search.pressure
     mine, end = _budgeted(search)
     fixed = end.replace("-", "_") in given
-    if rule.rule != mine or not isinstance(pressure, Budget) or fixed:
+    if rule.rule != mine or fixed:
         return search
     wanted = rule.value
-    if search.granularity == "weight":
+    if isinstance(pressure, Penalty):
+        stop = min(wanted, 0.999) if pressure.stop is not None else None
+        return replace(search, pressure=replace(pressure, stop=stop))
+    if "remove" in given:
+        pressure = replace(pressure, levels=given.get("levels", 1))
+    elif search.granularity == "weight":
         wanted = min(wanted, pressure.final_density)
     elif mine == "keep_latency":
         wanted *= MARGIN
@@ -201,10 +244,10 @@ def _far_enough(search: SearchConfig, rule: Pick, given: Mapping[str, Any]) -> S
 
 def _check_reach(search: SearchConfig, rule: Pick) -> None:
     """Refuse before the search what no point of it can fulfil."""
-    if rule.rule == "epoch" and rule.value > search.epochs:
+    if rule.rule == "epoch" and rule.value > search.all_epochs:
         raise ConfigError(
-            f"the point of epoch {rule.value:g} is asked for, but the search has {search.epochs} "
-            "epochs; give one of them, or more --epochs"
+            f"the point of epoch {rule.value:g} is asked for, but the search has "
+            f"{search.all_epochs} epochs; give one of them, or more --epochs"
         )
     mine, end = _budgeted(search)
     if rule.rule == mine and isinstance(search.pressure, Budget):

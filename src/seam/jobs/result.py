@@ -74,8 +74,7 @@ def finish(task: Task, walk: Walk, folder: RunFolder | None, start: float) -> Re
         **measured,
         "picked": {**task.settings.pick.to_dict(), "epoch": chosen.epoch},
         "validation": {
-            "full": task.bars.full,
-            "restricted": task.bars.restricted,
+            **task.compared.bars.accuracies,
             "reengineered": chosen.validation_accuracy,
         },
         "frontier": [point.to_dict() for point in walk.frontier],
@@ -102,7 +101,7 @@ def _chosen(task: Task, walk: Walk) -> tuple[Point, Adapter, Finished]:
     """
     rule, points = task.settings.pick, walk.frontier
     while True:
-        chosen = pick(points, rule, task.bars)
+        chosen = pick(points, rule, task.compared.bars)
         adapter = adapter_of(task, walk.snapshot(chosen))
         model = finished(task, adapter, apply_adapter(adapter, task.base))
         if rule.rule != "keep_latency":
@@ -133,7 +132,8 @@ def measure(
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Everything that is measured on the finished model and the test data; and the predictions."""
     module, found = model.module, costs.of(adapter.masks)
-    figures, predictions = test_figures(task.base.module, module, task.baselines, task.data.test)
+    compared, test = task.compared, task.data.test
+    figures, predictions = test_figures(compared.reader, module, compared.baselines, test)
     if model.facts["kind"] == "shrunk":  # what is there is what counts
         macs = executed_macs(module, task.base.example())
         found["macs"] |= {"theoretical": macs, "executed": macs}

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import copy
-from functools import cached_property
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from seam.artefacts.run import RunFolder, environment
 from seam.core.problem import Problem
 from seam.data.prepare import DataSource, ProblemData, prepare
 from seam.errors import ConfigError
-from seam.evaluation.accuracy import outputs_of
-from seam.evaluation.cost import MacsMeter
-from seam.jobs.baselines import Baselines, class_weights, fit_baselines
+from seam.evaluation.cost import MacsMeter, WeightsMeter
+from seam.jobs.baselines import class_weights
+from seam.jobs.compared import compare
 from seam.jobs.latency_budget import latency_meter
 from seam.jobs.measure import Costs
 from seam.jobs.observe import Observer, Silent
@@ -23,9 +20,8 @@ from seam.jobs.plan import Plan
 from seam.masking.axes import Axis, leave_out
 from seam.masking.channels import find_axes
 from seam.masking.gates import ChannelSet, Meter
-from seam.masking.head import Headed, SliceHead, attach_head
+from seam.masking.head import Headed
 from seam.models.base import BaseModel
-from seam.search.frontier import Bars
 from seam.search.loop import SearchState, begin
 from seam.search.objective import Objective, Teacher
 from seam.shrink.check import Checked, checked
@@ -52,23 +48,9 @@ class Task:
         base = base.in_evaluation()
         self.base, self.problem, self.settings = base, problem, settings
         self._axes: Checked | None = None
-        self.members = problem.members(base.labels)
         self.data = prepared(base, problem, data, settings)
-        samples = self.data.search
-        self._train = outputs_of(base.module, samples.train)
-        self._validation = outputs_of(base.module, samples.validation)
-        self.baselines: Baselines = fit_baselines(
-            problem,
-            self.members,
-            train=(self._train, samples.train.targets),
-            validation=(self._validation, samples.validation.targets),
-            seed=settings.seed,
-        )
-
-    @cached_property
-    def bars(self) -> Bars:
-        """The baselines' accuracies on validation data."""
-        return self.baselines.bars(self._validation, self.data.search.validation.targets)
+        self.compared = compare(base, problem, self.data.search, seed=settings.seed)
+        self.baselines = self.compared.baselines
 
     def provenance(self) -> dict[str, Any]:
         """What every figure of this task depends on, beside its settings."""
@@ -94,9 +76,9 @@ class Task:
                 "maskable": sum(mask.numel() for mask in state.kept().values()),
             },
             **self._channel_facts(state),
-            "epochs": config.epochs,
-            "steps": config.epochs * -(-len(self.data.search.train) // config.batch_size),
-            "validation": {"full": self.bars.full, "restricted": self.bars.restricted},
+            "epochs": config.all_epochs,
+            "steps": config.all_epochs * -(-len(self.data.search.train) // config.batch_size),
+            "validation": dict(self.compared.bars.accuracies),
             **self.provenance(),
         }
 
@@ -107,7 +89,7 @@ class Task:
         return {"channels": units, "left_whole": self.left_whole()}
 
     def objective(self) -> Objective:
-        """The loss of the search; with distillation, the base's restricted answers in it."""
+        """The loss of the search; with distillation, what the baselines teach in it."""
         distill = self.settings.search.distill
         device = self.base.example().device
         weights = class_weights(self.problem, self.data.search.train.targets)
@@ -115,17 +97,8 @@ class Task:
             weights = weights.to(device)
         if not distill:
             return Objective(weights=weights)
-        return Objective(distill, Teacher(self._answers), weights, self.settings.search.temperature)
-
-    def _answers(self, view: int | None) -> Tensor:
-        """The base's restricted logits of the training samples, (n, K)."""
-        known = view is None
-        logits = (
-            self._train
-            if known
-            else outputs_of(self.base.module, self.data.search.train, view=view)
-        )
-        return self.baselines.restricted_outputs(logits)
+        teacher = Teacher(self.compared.taught)
+        return Objective(distill, teacher, weights, self.settings.search.temperature)
 
     def begin(
         self, folder: RunFolder | None = None, observer: Observer | None = None
@@ -135,13 +108,16 @@ class Task:
         A budget in time takes its table of latencies from ``folder``, or measures it; ``observer``
         is told.
         """
-        config, model = self.settings.search, self._headed()
+        config, model = self.settings.search, self.headed()
         costs = Costs(self.base.module, model, self.base.example())
         if config.granularity == "weight":
             return begin(model, config, exclude=self.settings.exclude), costs
         meter: Meter
+        axes = self.axes(model)
         if config.channels.cost == "macs":
             meter = MacsMeter.of(model, self.base.example(), base=costs.base_macs)
+        elif config.channels.cost == "weights":
+            meter = WeightsMeter.of(model, axes)
         else:
             meter = latency_meter(
                 self.base.module,
@@ -151,26 +127,16 @@ class Task:
                 folder=folder,
                 observer=observer or Silent(),
             )
-        return begin(model, config, axes=self.axes(model), meter=meter), costs
+        return begin(model, config, axes=axes, meter=meter), costs
 
     def costs(self) -> Costs:
         """The means to count what a masked model costs."""
-        return Costs(self.base.module, self._headed(), self.base.example())
+        return Costs(self.base.module, self.headed(), self.base.example())
 
-    def _headed(self) -> Headed:
-        """A copy of the base module with the problem's head."""
-        config = self.settings.search
-        model = attach_head(
-            copy.deepcopy(self.base.module),
-            config.head,
-            self.members,
-            example=self.base.example(),
-            seed=self.settings.seed,
-        )
-        if isinstance(model.head, SliceHead) and self.problem.kind == "one-vs-rest":
-            with torch.no_grad():
-                model.head.bias[0] = self.baselines.threshold
-        return model
+    def headed(self) -> Headed:
+        """A copy of the base module with the problem's head, as the search starts."""
+        kind, seed = self.settings.search.head, self.settings.seed
+        return self.baselines.headed(self.base, kind, seed=seed)
 
     def axes(self, model: nn.Module) -> list[Axis]:
         """The axes of a headed base along which removal was seen to change nothing by itself.

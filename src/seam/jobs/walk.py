@@ -14,7 +14,6 @@ from seam.jobs.latency_budget import keep_table
 from seam.jobs.observe import Observer
 from seam.jobs.task import Task
 from seam.masking.gates import ChannelSet
-from seam.masking.head import SliceHead
 from seam.search.frontier import Point, frontier
 from seam.search.loop import search
 from seam.search.state import share_kept
@@ -44,9 +43,9 @@ class Walk:
     def run(self) -> None:
         """Run the epochs that are left."""
         settings = self.task.settings
-        epochs = settings.search.epochs
+        epochs = settings.search.all_epochs
         self.resume()
-        if not self.points and isinstance(self.state.model.head, SliceHead):
+        if not self.points and self.task.baselines.starts_well(self.state.model.head):
             self._record(0.0)
         self.observer.stage("searching")
         clock, spent = time.monotonic(), self.seconds
@@ -97,9 +96,9 @@ class Walk:
         searched = self.state.masks
         if not isinstance(searched, ChannelSet):
             return self.costs.macs_share(masks), None
-        if self.task.settings.search.channels.cost == "macs":
-            return searched.cost(), None
-        return self.costs.macs_share(masks), searched.cost()
+        cost = self.task.settings.search.channels.cost
+        macs = searched.cost() if cost == "macs" else self.costs.macs_share(masks)
+        return macs, searched.cost() if cost == "latency" else None
 
     def _tidy(self) -> None:
         """List the points, and forget what those off the frontier are made of."""

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from seam.core.config import Head
-from seam.errors import ModelError
+from seam.errors import ModelError, in_line, nearest
 
 Members = Sequence[Sequence[int]]
+NAME_IT = "name the layer to replace with --head-layer"
 
 
 class SliceHead(nn.Module):
@@ -91,22 +92,31 @@ def restrict(logits: Tensor, members: Members) -> Tensor:
 
 
 def attach_head(
-    backbone: nn.Module, kind: Head, members: Members, *, example: Tensor, seed: int
+    backbone: nn.Module,
+    kind: Head,
+    members: Members,
+    *,
+    example: Tensor,
+    seed: int,
+    layer: str = "",
 ) -> Headed:
     """Put a head of ``kind`` on ``backbone``; its first weights depend on ``seed`` alone.
 
     ``replace`` swaps the base's classifier for a new one that starts as the mean of the rows of
-    each output's members; `detach_head` undoes it.
+    each output's members, or, where no output has any, at random; `detach_head` undoes it.
 
     Args:
         backbone: the base module, giving (batch, N) logits.
         kind: ``slice``, ``append`` or ``replace``.
-        members: the base labels of each of the K outputs.
+        members: the base labels of each of the K outputs; none at all where they are new labels.
         example: one batch of preprocessed images, for a trial run.
         seed: of the head's first weights.
+        layer: name of the layer that ``replace`` takes out; by default the one that gives the
+            logits.
 
     Raises:
-        ModelError: ``replace`` found no linear layer that gives the logits.
+        ModelError: ``replace`` found no linear layer that gives the logits, or what is left without
+            ``layer`` gives no features.
     """
     if kind == "slice":
         return Headed(backbone, SliceHead(members).to(example))
@@ -116,14 +126,69 @@ def attach_head(
             torch.manual_seed(seed)
             head = AppendHead(logits.shape[1], len(members))
         return Headed(backbone, head.to(logits))
-    name = find_classifier(backbone, example)
-    old = backbone.get_submodule(name)
-    assert isinstance(old, nn.Linear)
-    new = _merged(old, members)
+    name = layer or find_classifier(backbone, example)
+    if not any(members):
+        features, old = without_classifier(backbone, name, example=example)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            fresh = nn.Linear(_trial(features, example).shape[1], len(members))
+        return Headed(features, fresh.to(example), replaced=(name, old))
+    old = _layer(backbone, name)
+    if not isinstance(old, nn.Linear):
+        raise ModelError(f"layer '{name}' is no linear layer; choose --head slice or --head append")
+    return Headed(_taken_out(backbone, name), _merged(old, members), replaced=(name, old))
+
+
+def without_classifier(
+    module: nn.Module, name: str, *, example: Tensor
+) -> tuple[nn.Module, nn.Module]:
+    """The module up to its penultimate features, (batch, F), and the classifier taken out of it.
+
+    >>> net = nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.Linear(3, 2))
+    >>> features, classifier = without_classifier(net, "2", example=torch.zeros(1, 4))
+    >>> features(torch.zeros(5, 4)).shape, classifier
+    (torch.Size([5, 3]), Linear(in_features=3, out_features=2, bias=True))
+
+    Args:
+        module: changed in place: the layer called ``name`` becomes the identity.
+        name: as `find_classifier` gives it, or another whose input is what a head can work on.
+        example: one batch of preprocessed images, for a trial run.
+
+    Raises:
+        ModelError: there is no such layer, or no vector of features is left without it.
+    """
+    old = _layer(module, name)
+    features = _taken_out(module, name)
+    try:
+        found = _trial(features, example)
+    except Exception as error:  # what follows the layer may fail as it likes
+        raise ModelError(
+            f"the base model does not run without layer '{name}' ({in_line(error, 100)}); {NAME_IT}"
+        ) from error
+    if found.ndim != 2:
+        raise ModelError(
+            f"without layer '{name}' the base model gives no vector of features an image, but "
+            f"{tuple(found.shape)}; {NAME_IT}"
+        )
+    return features, old
+
+
+def _layer(module: nn.Module, name: str) -> nn.Module:
+    try:
+        return module.get_submodule(name)
+    except AttributeError as error:
+        names = [each for each, _ in module.named_modules() if each]
+        raise ModelError(
+            f"the base model has no layer '{name}'{nearest(name, names, count=2)}; {NAME_IT}"
+        ) from error
+
+
+def _taken_out(module: nn.Module, name: str) -> nn.Module:
+    """The module with the identity in a layer's place; the whole module's name is empty."""
     if not name:
-        return Headed(nn.Identity(), new, replaced=(name, old))
-    backbone.set_submodule(name, nn.Identity())
-    return Headed(backbone, new, replaced=(name, old))
+        return nn.Identity()
+    module.set_submodule(name, nn.Identity())
+    return module
 
 
 def _merged(old: nn.Linear, members: Members) -> nn.Linear:
@@ -172,7 +237,7 @@ def find_classifier(module: nn.Module, example: Tensor) -> str:
     '1'
 
     Raises:
-        ModelError: there is none.
+        ModelError: there is none; the message lists the last linear layers there are.
     """
     seen: dict[str, Tensor] = {}
     hooks = [
@@ -191,7 +256,9 @@ def find_classifier(module: nn.Module, example: Tensor) -> str:
         same = value.shape == output.shape and value.data_ptr() == output.data_ptr()
         if value is output or same:
             return name
+    last = ", ".join(f"'{name}'" for name in list(seen)[-3:]) or "none"
     raise ModelError(
-        "the base model has no linear layer that gives its logits, so its classifier cannot be "
-        "replaced; choose --head slice or --head append"
+        "the base model's head cannot be told apart: no linear layer gives its logits (the last "
+        f"linear layers that ran: {last}); {NAME_IT}, or, for labels of its own, choose "
+        "--head slice or --head append"
     )

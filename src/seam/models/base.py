@@ -32,6 +32,7 @@ class BaseModel:
         source: where it came from, as in ``zoo:digits``; recorded with results.
         recipe: how `BaseSpec` loads it again (plain values), recorded in run folders; None for an
             own module, which has to be passed again.
+        head_layer: name of the layer that a new head replaces; by default it is looked for.
     """
 
     module: nn.Module
@@ -39,6 +40,7 @@ class BaseModel:
     preprocessing: Preprocessing
     source: str = "own"
     recipe: dict[str, Any] | None = None
+    head_layer: str = ""
 
     def example(self) -> Tensor:
         """A batch of one blank image, on the module's device."""

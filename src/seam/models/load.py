@@ -39,6 +39,7 @@ class BaseSpec:
         labels_file: one label a line, in the order of the logits; else the weights' own metadata,
             else what the library says.
         preprocessing: values that replace those of the model's own configuration.
+        head_layer: name of the layer that a new head replaces, where it cannot be found by itself.
     """
 
     name: str
@@ -46,10 +47,13 @@ class BaseSpec:
     model_args: dict[str, Any] = field(default_factory=dict)
     labels_file: str | None = None
     preprocessing: dict[str, Any] = field(default_factory=dict)
+    head_layer: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """The specification as plain values; files by their absolute path."""
+        named = {"head_layer": self.head_layer} if self.head_layer else {}
         return {
+            **named,
             "name": _absolute_name(self.name),
             "weights": _absolute(self.weights),
             "model_args": dict(self.model_args),
@@ -75,6 +79,7 @@ class BaseSpec:
             self._preprocessing(preprocessing),
             self.name,
             self.to_dict(),
+            self.head_layer,
         )
         base.check()
         return base
@@ -127,6 +132,7 @@ def load_base(
     weights: str | Path | None = None,
     model_args: Mapping[str, Any] | None = None,
     labels_file: str | Path | None = None,
+    head_layer: str = "",
     **preprocessing: Any,
 ) -> BaseModel:
     """A trained classifier by name; short for ``BaseSpec(...).load()``.
@@ -143,6 +149,7 @@ def load_base(
         model_args=dict(model_args or {}),
         labels_file=None if labels_file is None else str(labels_file),
         preprocessing=preprocessing,
+        head_layer=head_layer,
     ).load()
 
 

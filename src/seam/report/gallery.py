@@ -19,8 +19,9 @@ NONE = "another label"
 def write_pictures(result: Result) -> list[Path]:
     """Write ``frontier.png``, ``gained.png`` and ``lost.png`` into the run folder.
 
-    *gained*: test images that the base model used whole (argmax over all its labels) gets wrong and
-    the result right; *lost*: the reverse. A result without a folder has no pictures.
+    *gained*: test images that the base model used whole (argmax over all its labels; for new labels
+    with a trained head) gets wrong and the result right; *lost*: the reverse. A result without a
+    folder has no pictures.
     """
     if result.folder is None:
         return []
@@ -28,7 +29,7 @@ def write_pictures(result: Result) -> list[Path]:
     files = [result.folder / "frontier.png"]
     names = (*result.adapter.problem.outputs, NONE)  # the last is number -1
     truth = result.data.test.targets.cpu()
-    base, ours = (result.predictions[name] for name in ("full", "reengineered"))
+    base, ours = next(iter(result.predictions.values())), result.predictions["reengineered"]
     for name, places in zip(("gained", "lost"), differing(base, ours, truth), strict=True):
         base_is, result_is = ("wrong", "right") if name == "gained" else ("right", "wrong")
         shown = places[:MOST]

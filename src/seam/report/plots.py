@@ -22,7 +22,7 @@ INK, BLUE, ORANGE, GREY = "#1b1f24", "#1f6feb", "#d9480f", "#8b949e"
 def frontier_plot(
     report: Mapping[str, Any], history: Sequence[Mapping[str, Any]], file: Path
 ) -> None:
-    """Validation accuracy against density: all points, the frontier, the picked one, restricted."""
+    """Validation accuracy against density: points, frontier, the picked one, and the base."""
     figure = _figure(7.2, 4.4)
     axes = figure.subplots()
     points = staircase([Point(**row) for row in report["frontier"]])
@@ -54,8 +54,9 @@ def frontier_plot(
         label=f"picked: {100 * chosen['density']:.1f} % kept",
         zorder=4,
     )
-    restricted = 100 * report["validation"]["restricted"]
-    axes.axhline(restricted, color=INK, linewidth=1, linestyle="--", label="restricted base")
+    reference = report.get("reference", "restricted")
+    height, name = 100 * report["validation"][reference], reference.replace("_", " ")
+    axes.axhline(height, color=INK, linewidth=1, linestyle="--", label=f"{name} base")
     axes.set_xscale("log")
     axes.set_xlabel("density: kept share of the maskable weights, % (log scale)")
     axes.set_ylabel("validation accuracy, %")

@@ -30,13 +30,13 @@ def percent(share: float, digits: int = 2) -> str:
 
 
 def summary(report: Mapping[str, Any]) -> RenderableType:
-    """The final table of a run: four methods by accuracy, interval, weights and MACs."""
+    """The final table of a run: methods by accuracy, interval, weights and MACs."""
     table = Table(title=_title(report), title_justify="left", show_edge=False)
     headings = ("method", "test accuracy", "95 % interval", "weights", "MACs", "non-zero MACs")
     for heading in headings:
         table.add_column(heading, justify="left" if heading == "method" else "right")
     weights, macs = report["weights"], report["macs"]
-    for name, title in METHODS.items():
+    for name, title in _measured(report).items():
         figure = report["accuracy"][name]
         ours = name == "reengineered"
         table.add_row(
@@ -51,25 +51,33 @@ def summary(report: Mapping[str, Any]) -> RenderableType:
     return Group(table, Text(""), Text(verdict(report)))
 
 
+def _measured(report: Mapping[str, Any]) -> dict[str, str]:
+    """The titles of the methods that there are for the problem."""
+    return {name: title for name, title in METHODS.items() if name in report["accuracy"]}
+
+
 def per_label(report: Mapping[str, Any]) -> Table:
     """Accuracy label by label, one column a method."""
     table = Table(show_edge=False)
     table.add_column("label")
     table.add_column("n", justify="right")
-    for title in METHODS.values():
+    methods = _measured(report)
+    for title in methods.values():
         table.add_column(title.split(" (")[0], justify="right")
     for row in report["per_label"]:
         table.add_row(
             Text(row["label"]),
             f"{row['n']:,}",
-            *(percent(row[name]["value"]) for name in METHODS),
+            *(percent(row[name]["value"]) for name in methods),
         )
     return table
 
 
 def verdict(report: Mapping[str, Any]) -> str:
-    """One sentence: what was kept, and how that compares with the restricted base."""
-    gain = report["against_restricted"]["difference"]
+    """One sentence: what was kept, and how that compares with the base used honestly."""
+    reference = report.get("reference", "restricted")
+    gain = report[f"against_{reference}"]["difference"]
+    over = reference.replace("_", " ")
     weights, macs = report["weights"], report["macs"]
     value, low, high = (100 * gain[name] for name in ("value", "low", "high"))
     shrunk = report.get("model", {}).get("kind") == "shrunk"
@@ -78,7 +86,7 @@ def verdict(report: Mapping[str, Any]) -> str:
         f"(density {percent(report['density'])} of the maskable ones, "
         f"{percent(macs['theoretical'] / macs['base'])} of the MACs "
         f"{'left: shrunk, the rest is gone' if shrunk else 'non-zero'}); "
-        f"accuracy against restricted: {value:+.2f} points ({low:+.2f} to {high:+.2f}), "
+        f"accuracy against {over}: {value:+.2f} points ({low:+.2f} to {high:+.2f}), "
         f"n = {gain['n']:,}."
     )
 

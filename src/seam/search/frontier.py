@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -41,10 +41,18 @@ class Point:
 
 @dataclass(frozen=True)
 class Bars:
-    """The base's validation accuracies that points are held against."""
+    """The baselines' validation accuracies, and which of them points are held against.
 
-    full: float
-    restricted: float
+    >>> Bars({"full": 0.7, "restricted": 0.8}).accuracies["restricted"]
+    0.8
+
+    ``tolerance`` and ``paper`` name those of the two rules; without a name it is the accuracy of
+    the most accurate point.
+    """
+
+    accuracies: Mapping[str, float]
+    tolerance: str | None = "restricted"
+    paper: str | None = "full"
 
 
 def frontier(points: Sequence[Point]) -> list[Point]:
@@ -114,7 +122,10 @@ def pick(points: Sequence[Point], rule: Pick, bars: Bars) -> Point:
                 f"{least:.2%}: give that, or search longer"
             )
         return max(small, key=lambda p: (p.validation_accuracy, -p.density))
-    bar = bars.full if rule.rule == "paper" else bars.restricted - rule.value
+    name = bars.paper if rule.rule == "paper" else bars.tolerance
+    most = max(point.validation_accuracy for point in points)
+    bar = bars.accuracies[name] if name is not None else most
+    bar -= 0 if rule.rule == "paper" else rule.value
     good = [point for point in points if point.validation_accuracy >= bar - 1e-9]
     if good:
         return min(good, key=lambda p: (p.density, -p.validation_accuracy))

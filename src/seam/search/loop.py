@@ -10,6 +10,7 @@ from torch import Tensor
 
 from seam.core.config import Budget, Penalty, SearchConfig
 from seam.errors import NumericalError
+from seam.masking.parametrization import MaskSet
 from seam.search.calibrate import calibrate
 from seam.search.objective import Objective
 from seam.search.saliency import saliency, start_from
@@ -50,7 +51,8 @@ def search(
             calibrate(state.model.backbone, state.tuned, images)
         _start(state, data.train, config, objective, seed)
         state.started = True
-    while state.epoch < config.epochs:
+    while not _over(state, config):
+        pressure = config.pressure if state.finetuned is None else None
         head_only = config.head_epochs > 0 and state.epoch % config.head_epochs == 0
         state.begin_epoch(search_scores=not head_only)
         total: Tensor | float = 0.0
@@ -58,13 +60,14 @@ def search(
         for step, batch in enumerate(batches):
             if state.statistics and len(batch.targets) == 1:
                 continue  # one sample has no statistics
-            progress = (state.epoch + step / steps) / config.epochs
-            if state.compaction is not None:
-                _walk_down(state, data.train, config, objective, seed, progress)
-            _set_pressure(state, config.pressure, progress)
+            if pressure is not None:
+                progress = (state.epoch + step / steps) / config.epochs
+                if state.compaction is not None:
+                    _walk_down(state, data.train, config, objective, seed, progress)
+                _set_pressure(state, pressure, progress)
             loss = objective(state.model(batch.images), batch)
-            if isinstance(config.pressure, Penalty):
-                loss = loss + config.pressure.alpha * state.soft_density()
+            if isinstance(pressure, Penalty):
+                loss = loss + pressure.alpha * state.soft_density()
             for optimizer in state.optimizers:
                 optimizer.zero_grad()
             loss.backward()
@@ -72,16 +75,41 @@ def search(
                 optimizer.step()
             total = total + loss.detach()
             on_step(step + 1, steps)
+            if _stops(state, pressure):
+                break
         state.epoch += 1
-        if isinstance(config.pressure, Budget):
-            state.masks.keep(budget_at(config.pressure, state.epoch / config.epochs))
-        mean = float(total) / steps
-        if not math.isfinite(mean):
-            raise NumericalError(
-                f"the loss is {mean} in epoch {state.epoch}; the points before it are kept. "
-                "Give a lower --score-lr, or check that the base model's logits are finite"
-            )
-        yield mean
+        if isinstance(pressure, Budget):
+            state.masks.keep(budget_at(pressure, state.epoch / config.epochs))
+        yield _mean(total, step + 1, state.epoch)
+
+
+def _over(state: SearchState, config: SearchConfig) -> bool:
+    """Whether all epochs are done; where those of the search are, fine-tuning begins."""
+    if state.finetuned is None:
+        if state.epoch < config.epochs and not _stops(state, config.pressure):
+            return False
+        if config.finetune is None:
+            return True
+        state.begin_finetune()
+    assert config.finetune is not None
+    assert state.finetuned is not None
+    return state.epoch >= state.finetuned + config.finetune.epochs
+
+
+def _stops(state: SearchState, pressure: Penalty | Budget | None) -> bool:
+    """Whether a penalty has removed as much as it was to remove."""
+    stop = pressure.stop if isinstance(pressure, Penalty) else None
+    return stop is not None and isinstance(state.masks, MaskSet) and state.masks.density() <= stop
+
+
+def _mean(total: Tensor | float, steps: int, epoch: int) -> float:
+    mean = float(total) / steps
+    if not math.isfinite(mean):
+        raise NumericalError(
+            f"the loss is {mean} in epoch {epoch}; the points before it are kept. "
+            "Give a lower --score-lr, or check that the base model's logits are finite"
+        )
+    return mean
 
 
 def _walk_down(

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from seam.core.config import Budget, Granularity, Penalty, Pick, Rates, SearchConfig
+from seam.core.config import (
+    Budget,
+    Channels,
+    Finetune,
+    Granularity,
+    Penalty,
+    Pick,
+    Rates,
+    SearchConfig,
+)
 from seam.core.problem import Problem
 from seam.errors import ConfigError, nearest
 
@@ -44,16 +53,25 @@ def preset(
     """The settings of preset ``name`` for a kind of problem and a base (its name, its labels).
 
     >>> preset("paper", Problem.one_vs_rest("cat")).pressure
-    Penalty(alpha=1.0)
+    Penalty(alpha=1.0, stop=None)
+    >>> preset("default", Problem.new_labels(["a", "b"])).head
+    'replace'
 
     Raises:
         ConfigError: the name is unknown.
     """
+    if name not in PRESETS:
+        raise ConfigError(
+            f"preset '{name}' is unknown; give one of {', '.join(PRESETS)}"
+            + nearest(name, list(PRESETS))
+        )
     if name == "paper" and granularity == "channel":
         raise ConfigError(
             "preset 'paper' removes single weights, as published; leave --granularity channel out, "
             "or give --preset default"
         )
+    if problem.kind == "new-labels":
+        return _transfer(name, granularity)
     if name == "paper":
         score_rate, alpha = published(problem, base)
         return SearchConfig(
@@ -65,7 +83,7 @@ def preset(
             head="append",
             head_epochs=5,
         )
-    if name == "default" and granularity == "channel":
+    if granularity == "channel":
         return SearchConfig(
             preset="default",
             granularity="channel",
@@ -78,20 +96,41 @@ def preset(
             norm="train",
             distill=0.5,
         )
-    if name == "default":
+    return SearchConfig(
+        preset="default",
+        epochs=20,
+        start="saliency",
+        pressure=Budget(),
+        rates=Rates(score=0.03, head=0.01, tune=0.005, method="normalized"),
+        head="slice",
+        tune="norm",
+        distill=0.5,
+    )
+
+
+def _transfer(name: str, granularity: Granularity) -> SearchConfig:
+    """For new labels: the head is trained already, and all that is kept adapts to them."""
+    if name == "paper":
         return SearchConfig(
-            preset="default",
-            epochs=20,
-            start="saliency",
-            pressure=Budget(),
-            rates=Rates(score=0.03, head=0.01, tune=0.005, method="normalized"),
-            head="slice",
-            tune="norm",
-            distill=0.5,
+            preset="paper",
+            epochs=100,
+            start="ones",
+            pressure=Penalty(alpha=0.5, stop=0.4),
+            rates=Rates(score=0.05, head=0.001),
+            head="replace",
+            finetune=Finetune(),
         )
-    raise ConfigError(
-        f"preset '{name}' is unknown; give one of {', '.join(PRESETS)}"
-        + nearest(name, list(PRESETS))
+    return SearchConfig(
+        preset="default",
+        granularity=granularity,
+        epochs=30,
+        start="saliency",
+        pressure=Budget(final_density=0.3, levels=3, growth=2.0),
+        rates=Rates(score=0.03, head=0.01, tune=0.003, method="normalized"),
+        head="replace",
+        tune="all",
+        norm="train",
+        channels=Channels(cost="weights"),
     )
 
 

@@ -19,8 +19,9 @@ from seam.masking.parametrization import MaskSet, attach, join, norm_parameters
 from seam.search.compaction import Compaction
 from seam.search.optimizer import NormalizedSGD
 
-_MOMENT, _ALIVE, _LEVELS = "moment/", "alive/", "levels"
+_MOMENT, _ALIVE, _LEVELS, _FINETUNED = "moment/", "alive/", "levels", "finetuned"
 _BACKBONE, _HEAD = "backbone.", "head."
+MOMENTUM = 0.9
 
 
 @dataclass
@@ -30,7 +31,8 @@ class SearchState:
     ``epoch`` counts finished epochs. ``tuned`` are the base's own parameters that may adapt,
     ``statistics`` the norm layers' running ones where those adapt too. With channels, ``model`` is
     what is left of ``compaction.full``; ``level`` is that of the walk down, and ``compactions`` how
-    many levels have been removed for good.
+    many levels have been removed for good. ``whole`` are all of the base's own parameters, and
+    ``finetuned`` is how many epochs were finished when fine-tuning began, where it has.
     """
 
     config: SearchConfig
@@ -38,7 +40,9 @@ class SearchState:
     masks: MaskSet | ChannelSet
     tuned: dict[str, nn.Parameter]
     optimizers: list[torch.optim.Optimizer]
+    whole: dict[str, nn.Parameter]
     statistics: dict[str, Tensor] = field(default_factory=dict)
+    finetuned: int | None = None
     compaction: Compaction | None = None
     compactions: int = 0
     level: int = 0
@@ -68,12 +72,30 @@ class SearchState:
     def begin_epoch(self, *, search_scores: bool) -> None:
         """Set what an epoch trains: scores or the head alone, norm statistics if they adapt."""
         for score in self.masks.scores().values():
-            score.requires_grad_(search_scores)
+            score.requires_grad_(search_scores and self.finetuned is None)
         self.model.eval()
         if self.statistics:
             for layer in self.model.modules():
                 if isinstance(layer, _BatchNorm):
                     layer.train()
+
+    def begin_finetune(self) -> None:
+        """From now on masks stay as they are, and all that is kept adapts, by momentum descent."""
+        settings = self.config.finetune
+        assert settings is not None
+        self.finetuned = self.epoch
+        self.tuned = self.whole
+        for parameter in self.tuned.values():
+            parameter.requires_grad_(True)
+        self.statistics = _statistics(self.model.backbone)
+        head = list(self.model.head.parameters())
+        groups = [
+            {"params": head, "lr": settings.head_rate},
+            {"params": list(self.tuned.values()), "lr": settings.rate},
+        ]
+        self.optimizers = [
+            torch.optim.SGD(groups, momentum=MOMENTUM, weight_decay=settings.weight_decay)
+        ]
 
     def snapshot(self) -> dict[str, Tensor]:
         """What a point of the frontier is made of: mask bits, head and tuned values.
@@ -111,6 +133,8 @@ class SearchState:
         if self.compaction is not None:
             found |= {f"{_ALIVE}{name}": value for name, value in self.compaction.alive.items()}
             found[_LEVELS] = torch.tensor([self.level, self.compactions])
+        if self.finetuned is not None:
+            found[_FINETUNED] = torch.tensor([self.finetuned])
         return found
 
     def load(self, tensors: Mapping[str, Tensor], epoch: int) -> None:
@@ -121,6 +145,9 @@ class SearchState:
             self.compaction.alive = alive
             self._go_on_with(self.compaction)
             self.level, self.compactions = map(int, tensors[_LEVELS])
+        if _FINETUNED in tensors:
+            self.begin_finetune()
+            self.finetuned = int(tensors[_FINETUNED])
         named = self._parameters()
         with torch.no_grad():
             for name, parameter in named.items():
@@ -151,6 +178,7 @@ class SearchState:
         fresh = _with_channels(model, axes, self.config, self.masks.meter, sizes)
         self.model, self.masks, self.tuned = fresh.model, fresh.masks, fresh.tuned
         self.optimizers, self.statistics = fresh.optimizers, fresh.statistics
+        self.whole = fresh.whole
         self.begin_epoch(search_scores=True)
 
     def _parameters(self) -> dict[str, Tensor]:
@@ -211,22 +239,25 @@ def _set_up(
     model: Headed, config: SearchConfig, attach_masks: Callable[[], MaskSet | ChannelSet]
 ) -> SearchState:
     """A search's state on a model that has no masks yet."""
-    tuned = _tuned(model.backbone, config.tune)
-    statistics = {}
-    if config.norm == "train":
-        statistics = {
-            join(owner, name): getattr(layer, name)
-            for owner, layer in model.backbone.named_modules()
-            if isinstance(layer, _BatchNorm) and layer.track_running_stats
-            for name in ("running_mean", "running_var")
-        }
+    whole, tuned = dict(model.backbone.named_parameters()), _tuned(model.backbone, config.tune)
+    statistics = _statistics(model.backbone) if config.norm == "train" else {}
     model.backbone.requires_grad_(False)
     masks = attach_masks()
     for parameter in tuned.values():
         parameter.requires_grad_(True)
     model.eval()  # dropout is off; norm layers keep their statistics unless they are trained
     optimizers = _optimizers(masks, model, tuned, config)
-    return SearchState(config, model, masks, tuned, optimizers, statistics)
+    return SearchState(config, model, masks, tuned, optimizers, whole, statistics)
+
+
+def _statistics(backbone: nn.Module) -> dict[str, Tensor]:
+    """Running mean and variance of the batch norms, by name."""
+    return {
+        join(owner, name): getattr(layer, name)
+        for owner, layer in backbone.named_modules()
+        if isinstance(layer, _BatchNorm) and layer.track_running_stats
+        for name in ("running_mean", "running_var")
+    }
 
 
 def _tuned(backbone: nn.Module, tune: str) -> dict[str, nn.Parameter]:

@@ -1,0 +1,168 @@
+"""Students for new labels: ours at four sizes beside fine-tuning, scratch, magnitude and ReMoS.
+
+    python bench/transfer.py resnet20 flowers --seed 0 --students runs/transfer --out FILE.json
+    python bench/transfer.py resnet20 gtsrb --methods seam --removed 0.5 --augment crop ...
+
+All have the same data split, batches and number of steps; the head that they start from is trained
+on the frozen base (not scratch's). The epoch, or point, is chosen on validation data; test data is
+used once. Each student is an adapter folder in ``--students``: ``seam.load(folder, base=base)``.
+Training images of `gtsrb` are frames of tracks, so its validation figures flatter everyone alike.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from argparse import Namespace
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from common import RESULTS, Log, arguments, mobilenet, resnet20, save
+from peers.students import METHODS, RECIPES, SCRATCH, student
+from torch import nn
+
+from seam.artefacts.adapter import save_adapter
+from seam.core.problem import Problem
+from seam.data.load import labels_of
+from seam.evaluation.cost import executed_macs
+from seam.jobs.indirect import transfer
+from seam.jobs.measure import test_figures as figures_of
+from seam.jobs.plan import Plan, plan
+from seam.jobs.task import Task
+from seam.models.base import BaseModel
+
+BASES: dict[str, Callable[[Path], BaseModel]] = {
+    "resnet20": resnet20,
+    "mobilenet": partial(mobilenet, size=128),
+}
+REMOVED = (0.3, 0.5, 0.6, 0.7)
+REMOS_REMOVED = 0.1
+SETTINGS: dict[str, dict[str, Any]] = {"gtsrb": {"augment": "crop"}}
+"""Mirrored traffic signs mean something else."""
+
+
+Inheritance = Callable[[nn.Module, Task], dict[str, Any]]
+"""What a student inherits of its base's defects: figures for its row.
+
+The base is ``task.base.module``, with a head for these labels ``task.headed()``; samples to attack
+are ``task.data.test``.
+"""
+
+
+def rows_of(
+    base: BaseModel, target: str, args: Namespace, *, inheritance: Inheritance | None = None
+) -> Iterator[dict[str, Any]]:
+    """One row a student; with ``inheritance`` measured where that is given."""
+    problem = Problem.new_labels(labels_of(target))
+    common = {"epochs": args.epochs, "seed": args.seed, "batch_size": args.batch_size}
+    common |= {"shots": args.shots, "augment": args.augment, "granularity": args.granularity}
+    shares = {"magnitude": args.removed, "remos": [REMOS_REMOVED], "seam": args.removed}
+    for method in args.methods:
+        for removed in shares.get(method, [0.0]):
+            name = f"{method}-{round(100 * removed)}-{args.seed}"
+            print(name, flush=True)
+            settings = plan(problem, remove=removed or 0.5, **common)
+            task = Task(base, problem, target, settings)
+            start, cpu = time.monotonic(), time.process_time()
+            if method == "seam":
+                row, model = ours(base, target, settings, args.students / name)
+            else:
+                row, model = theirs(task, method, removed, args)
+            clocks = {
+                "total": round(time.monotonic() - start, 2),
+                "cpu": round(time.process_time() - cpu, 2),
+            }
+            row = {"method": method, "removed": removed, "student": name, **facts_of(task), **row}
+            if inheritance is not None:
+                row["inheritance"] = inheritance(model, task)
+            yield {**row, "seconds": clocks}
+
+
+def facts_of(task: Task) -> dict[str, Any]:
+    """What all students of a task share."""
+    config = task.settings.search
+    steps = config.all_epochs * -(-len(task.data.search.train) // config.batch_size)
+    return {
+        "base": task.base.source,
+        "outputs": len(task.problem.outputs),
+        "seed": task.settings.seed,
+        "steps": steps,
+        "split_hash": task.data.split_hash,
+        "n": task.data.sizes(),
+        "validation": dict(task.compared.bars.accuracies),
+    }
+
+
+def ours(
+    base: BaseModel, target: str, settings: Plan, run: Path
+) -> tuple[dict[str, Any], nn.Module]:
+    """Our own student, at the size that ``settings`` ask for."""
+    problem = Problem.new_labels(labels_of(target))
+    done = transfer(base, target, problem=problem, out=run, settings=settings, observer=Log())
+    report = done.report
+    keys = ("accuracy", "against_head_only", "density", "weights", "macs", "model", "picked")
+    return {
+        **{key: report[key] for key in keys},
+        "validation": report["validation"],
+        "points": done.history,
+        "settings": json.loads(json.dumps(settings.to_dict())),
+    }, done.model
+
+
+def theirs(
+    task: Task, method: str, removed: float, args: Namespace
+) -> tuple[dict[str, Any], nn.Module]:
+    """Another method's student, saved as an adapter."""
+    recipe = RECIPES[args.recipe]
+    adapter, model, points = student(
+        task, method, removed, recipe, say=lambda point: print(point, flush=True)
+    )
+    figures, _ = figures_of(task.compared.reader, model, task.baselines, task.data.test)
+    name = f"{method}-{round(100 * removed)}-{args.seed}"
+    save_adapter(adapter, args.students / name / "adapter")
+    weights = sum(each.numel() for each in task.base.module.parameters())
+    nonzero = sum(int((each != 0).sum()) for each in model.parameters())
+    best = max(point["validation_accuracy"] for point in points)
+    macs = executed_macs(model, task.base.example())
+    return {
+        "accuracy": figures["accuracy"],
+        "against_head_only": figures["against_head_only"],
+        "density": adapter.density,
+        "weights": {"base": weights, "kept": nonzero},
+        "macs": {"base": executed_macs(task.base.module, task.base.example()), "executed": macs},
+        "validation": {**task.compared.bars.accuracies, "reengineered": best},
+        "points": points,
+        "settings": vars(SCRATCH if method == "scratch" else recipe),
+    }, model
+
+
+def main() -> None:
+    parser = arguments(__doc__)
+    parser.add_argument("base", choices=BASES)
+    parser.add_argument("target", help="a folder of ../shared/data")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--shots", type=int, default=None)
+    parser.add_argument("--augment", default=None)
+    parser.add_argument("--granularity", default="weight", choices=("weight", "channel"))
+    parser.add_argument("--recipe", default="sgd", choices=RECIPES)
+    parser.add_argument("--removed", nargs="*", type=float, default=REMOVED)
+    parser.add_argument("--methods", nargs="*", default=(*METHODS, "seam"))
+    parser.add_argument("--students", type=Path, required=True)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    args.augment = args.augment or SETTINGS.get(args.target, {}).get("augment")
+    name = f"{args.base}_{args.target}_{args.granularity}_{args.seed}"
+    out = args.out or RESULTS / "transfer" / f"{name}.json"
+    base, rows = BASES[args.base](args.shared), []
+    for row in rows_of(base, str(args.shared / "data" / args.target), args):
+        rows.append({"target": args.target, "recipe": args.recipe, **row})
+        save(out, {"threads": args.threads, "rows": rows})
+
+
+if __name__ == "__main__":
+    main()
