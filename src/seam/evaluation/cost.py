@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.utils.flop_counter import FlopCounterMode
 
-from seam.masking.channels import Axis
+from seam.masking.axes import Axis
 from seam.masking.parametrization import join
 from seam.masking.sides import Place, side_sizes, tensors_along
 
