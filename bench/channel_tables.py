@@ -22,9 +22,13 @@ def grouped(runs: Sequence[Values]) -> dict[tuple[str, str, str], list[Values]]:
 
 
 def schedule(run: Values) -> str:
-    """Epochs, levels and learning rate of a run: `48, 2, 0.003`."""
+    """Epochs, levels, learning rate, and the rest where it is not 0: `48, 2, 0.003, 8 views`."""
     search = run["settings"]["search"]
-    return f"{search['epochs']}, {search['pressure']['levels']}, {search['rates']['tune']:g}"
+    found = f"{search['epochs']}, {search['pressure']['levels']}, {search['rates']['tune']:g}"
+    if search.get("views"):
+        found += f"; {search['views']} views, {search['distill']:g} at {search['temperature']:g}"
+    floor = search["channels"].get("floor", 0)
+    return f"{found}; floor {floor:g}" if floor else found
 
 
 def problem_name(problem: Values) -> str:
@@ -42,7 +46,8 @@ def channels(runs: Sequence[Values]) -> str:
     """Accuracy and size, one row a base and problem."""
     heads = [
         *("base", "problem", "full", "restricted", "re-engineered", "against restricted"),
-        *("MACs left", "weights left", "minutes", "epochs, levels, rate", "seeds"),
+        *("MACs left", "weights left", "minutes"),
+        *("epochs, levels, rate; views, distilled at; floor", "seeds"),
     ]
     rows = []
     for (base, problem, how), group in grouped(runs).items():
