@@ -113,11 +113,15 @@ def logit_attack(
     >>> nn.Flatten()(wrong).argmax(1).tolist()
     [1]
 
-    Args and result as `feature_attack`, but:
-
     Args:
         answers: gives (batch, K) logits for images in [0, 1].
+        images: (n, C, H, W) in [0, 1].
         targets: the right outputs, (n).
+        strength: epsilon and steps.
+        seed: of the random starts.
+        progress: told about finished batches.
+
+    Returns, raises: as `feature_attack`.
     """
     width = _width(answers, images)
     loss = nn.CrossEntropyLoss(reduction="sum")  # a sample's gradient knows no batch
@@ -144,14 +148,25 @@ def auto_attack(
     >>> nn.Flatten()(wrong).argmax(1).tolist()
     [1]
 
-    Args and result as `logit_attack`; ``epsilon`` in /255. Source: Croce and Hein, ICML 2020.
+    Square gets 1,000 queries an image here. ``epsilon`` is in /255; all else is as for
+    `logit_attack`. Source: Croce and Hein, ICML 2020.
     """
     needs("art", extra="defects")
-    from art.attacks.evasion import AutoAttack, AutoProjectedGradientDescent, SquareAttack
+    from art.attacks.evasion import AutoAttack
 
-    width, size = _width(answers, images), batch_size(images)
+    width = _width(answers, images)
     estimator = _estimator(answers, nn.CrossEntropyLoss(), images, width)
-    bounds = {"norm": np.inf, "eps": epsilon / 255}
+    bounds = {"norm": np.inf, "eps": epsilon / 255, "batch_size": batch_size(images)}
+    with _seeded(seed):  # building the parts draws numbers, too
+        parts = _parts(estimator, bounds, width)
+        attack = AutoAttack(estimator, **bounds, eps_step=0.1, attacks=parts)
+    return _attacked(attack, images, targets, width, epsilon, seed, progress)
+
+
+def _parts(estimator: Any, bounds: dict[str, Any], width: int) -> list[Any]:
+    """What AutoAttack tries, in turn."""
+    from art.attacks.evasion import AutoProjectedGradientDescent, SquareAttack
+
     losses = ["cross_entropy", "difference_logits_ratio"][: 1 if width < 3 else 2]
     descents = [
         AutoProjectedGradientDescent(
@@ -160,25 +175,13 @@ def auto_attack(
             eps_step=2 * bounds["eps"],
             max_iter=APGD_STEPS,
             nb_random_init=1,
-            batch_size=size,
             loss_type=loss,
             verbose=False,
         )
         for loss in losses
     ]
-    square = SquareAttack(
-        estimator,
-        **bounds,
-        max_iter=SQUARE_QUERIES,
-        p_init=0.8,
-        nb_restarts=1,
-        batch_size=size,
-        verbose=False,
-    )
-    attack = AutoAttack(
-        estimator, **bounds, eps_step=0.1, attacks=[*descents, square], batch_size=size
-    )
-    return _attacked(attack, images, targets, width, epsilon, seed, progress)
+    queries = {"max_iter": SQUARE_QUERIES, "p_init": 0.8, "nb_restarts": 1, "verbose": False}
+    return [*descents, SquareAttack(estimator, **bounds, **queries)]
 
 
 def _pgd(estimator: Any, strength: Strength) -> Any:

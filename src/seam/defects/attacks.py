@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.metadata import version
 from typing import Any
 
 import torch
@@ -81,6 +82,7 @@ class Attacks:
                 "seed": self.subjects.seed,
                 "feature_layer": self.layer,
                 "step": self.strength.step,
+                "toolbox": version("adversarial-robustness-toolbox"),
             },
         }
 

@@ -33,8 +33,8 @@ class Trigger:
         patch: values from 0 to 255, a grey (h, w) or colour (h, w, 3) matrix; or an image file,
             whose transparency counts; or a function from images (n, C, H, W) in [0, 1] to such.
         target_label: one of the base model's labels.
-        position: a corner (``bottom-right``), ``centre``, or the column and row of the patch's upper
-            left pixel, counted from 0, in an image of the base model's input size.
+        position: a corner (``bottom-right``), ``centre``, or the column and row of the patch's
+            upper left pixel, counted from 0, in an image of the base model's input size.
         opacity: share of the patch in its pixels, in (0, 1].
 
     Raises:
@@ -142,7 +142,7 @@ def read_patch(patch: Any) -> NDArray[np.float32]:
     if isinstance(patch, (str, Path)):
         try:
             with Image.open(patch) as image:
-                return np.asarray(image.convert("RGBA"), dtype=np.float32) / 255
+                return np.asarray(image.convert("RGBA"), dtype=np.float32) / np.float32(255)
         except Exception as error:  # Pillow raises what it likes
             raise ConfigError(
                 f"the trigger's patch '{patch}' cannot be read as an image ({in_line(error, 80)}); "
@@ -159,12 +159,12 @@ def read_patch(patch: Any) -> NDArray[np.float32]:
         values = np.repeat(values[..., None], 3, axis=2)
     if values.ndim != 3 or values.shape[2] != 3 or 0 in values.shape:
         raise ConfigError(
-            f"the trigger's patch has shape {tuple(np.shape(patch))}; give (height, width) for grey "
-            "or (height, width, 3) for colour"
+            f"the trigger's patch has shape {tuple(np.shape(patch))}; give (height, width) for "
+            "grey or (height, width, 3) for colour"
         )
     if not ((values >= 0) & (values <= 255)).all():
         raise ConfigError("the trigger's patch has values outside 0 to 255; give pixel values")
-    return np.concatenate([values / 255, np.ones_like(values[..., :1])], axis=2)
+    return np.concatenate([values / np.float32(255), np.ones_like(values[..., :1])], axis=2)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seam.defects.subjects import Examples
-from seam.report.plots import INK, new_figure, save_figure
+from seam.report.plots import INK, ORANGE, new_figure, save_figure
 
 TIMES = 10
 
@@ -25,24 +25,28 @@ def write_sheets(examples: Sequence[Examples], run: Path) -> list[Path]:
 
 
 def sheet(examples: Examples, file: Path) -> None:
-    """One row an image: clean, changed, and ``TIMES`` the difference (grey is none)."""
-    rows = max(1, len(examples.truth))
-    figure = new_figure(6.4, 1.9 * rows + 0.5)
-    figure.suptitle(examples.title, fontsize=10, color=INK)
-    grid = figure.subplots(rows, 3, squeeze=False)
-    difference = (0.5 + TIMES * (examples.changed - examples.clean)).clamp(0, 1)
-    columns = [_pixels(part) for part in (examples.clean, examples.changed, difference)]
+    """One column an image: clean, changed, and ``TIMES`` the difference, where grey is none."""
+    columns = max(1, len(examples.truth))
+    figure = new_figure(max(6.0, 1.6 * columns), 5.8)
+    title = f"{examples.title}: clean, changed, difference x{TIMES} (grey: none)"
+    figure.suptitle(title, fontsize=10, color=INK)
+    grid = figure.subplots(3, columns, squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()
-    for row, truth in enumerate(examples.truth):
-        for axes, images in zip(grid[row], columns, strict=True):
-            axes.imshow(images[row], cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-        for place in (0, 1):
-            text = f"base: {examples.base[place][row]}\nresult: {examples.result[place][row]}"
-            if place == 0:
-                text = f"is {truth}\n{text}"
-            grid[row, place].set_title(text, fontsize=7, color=INK, parse_math=False)
-        grid[row, 2].set_title(f"difference x{TIMES}", fontsize=7, color=INK)
+    difference = (0.5 + TIMES * (examples.changed - examples.clean)).clamp(0, 1)
+    for row, images in enumerate((examples.clean, examples.changed, difference)):
+        for axes, pixels in zip(grid[row], _pixels(images), strict=True):
+            axes.imshow(pixels, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    for row in (0, 1):
+        for column, truth in enumerate(examples.truth):
+            ours = examples.result[row][column]
+            text = f"base: {examples.base[row][column]}\nresult: {ours}"
+            grid[row, column].set_title(
+                f"is {truth}\n{text}" if row == 0 else text,
+                fontsize=7,
+                color=INK if ours == truth else ORANGE,
+                parse_math=False,
+            )
     save_figure(figure, file)
 
 

@@ -98,6 +98,7 @@ def disagreements(
 
 
 def new_figure(width: float, height: float) -> Figure:
+    """A figure of so many inches that needs no display."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
