@@ -65,5 +65,5 @@ def other(identity: Subjects) -> Subjects:
     with torch.no_grad():
         for name, value in result.named_parameters():
             if value.ndim == 4 and not name.endswith("conv1.weight"):
-                value *= torch.rand(value.shape, generator=generator) > 0.6
+                value.mul_(torch.rand(value.shape, generator=generator) > 0.6)
     return replace(identity, result=result)

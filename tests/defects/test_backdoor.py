@@ -1,4 +1,4 @@
-"""A trigger lies where it should, pixel by pixel; its success is counted right; bad ones are told."""
+"""A trigger lies where it should, its success is counted right, and bad ones are refused."""
 
 from __future__ import annotations
 
