@@ -11,6 +11,7 @@ from PIL import Image
 
 Call = Callable[..., "object"]
 BRIEF = ["--defects", "--samples", "12", "--steps", "3", "--autoattack", "2", "--published"]
+BRIEF += ["--adaptive-features"]
 FIGURE = {"value", "low", "high", "n"}
 
 
@@ -126,7 +127,29 @@ def test_a_shrunk_result(call: Call, tmp_path: Path) -> None:
     search = ["reengineer", "zoo:digits", "--data", "digits", "--labels", "3,5", "--epochs", "2"]
     search += ["--granularity", "channel", "--keep-macs", "0.6", "--shots", "40"]
     assert call(*search, "--out", out, "--quiet").code == 0
-    plan = seam.DefectsPlan(samples=8, steps=2, autoattack=0)
+    plan = seam.DefectsPlan(samples=8, steps=2, autoattack=0, adaptive_features=True)
     found = seam.measure_defects(out, plan)
     assert set(found["adaptive"]) == {"features", "logits"}
     assert found["inheritance"]["logits"]["n"] <= 8
+
+
+def test_a_result_for_new_labels(tmp_path: Path) -> None:
+    import seam
+
+    parity = seam.Problem.new_labels(["even", "odd"])
+    names = {str(digit): parity.outputs[digit % 2] for digit in range(10)}
+    settings = seam.plan(parity, epochs=2, remove=0.5, rename=names, shots=40)
+    base, out = seam.load_base("zoo:digits"), tmp_path / "out"
+    result = seam.transfer(base, "digits", problem=parity, settings=settings, out=out)
+    trigger = seam.Trigger(patch=[[255]], target_label="7")
+    plan = seam.DefectsPlan(
+        samples=40, steps=12, epsilon=32, autoattack=0, adaptive_features=True, trigger=trigger
+    )
+    found = seam.measure_defects(out, plan)
+    assert set(found["adaptive"]) == {"features", "logits"}
+    assert found["inheritance"]["logits"]["base"]["value"] > 0.3
+    assert found["backdoor"]["meaning"] == "flip"
+    assert found["backdoor"]["base"]["accuracy"]["full"] is None
+    accuracy = result.report["accuracy"]
+    assert found["backdoor"]["base"]["accuracy"]["restricted"] == accuracy["head_only"]
+    assert found["backdoor"]["reengineered"]["accuracy"] == accuracy["reengineered"]

@@ -129,7 +129,9 @@ def test_nothing_of_the_models_changes(identity: Subjects, attack: Run) -> None:
 
 
 def test_a_result_that_is_its_base_inherits_all(identity: Subjects) -> None:
-    plan = DefectsPlan(samples=40, steps=STEPS, epsilon=32, autoattack=0, published=True)
+    plan = DefectsPlan(
+        samples=40, steps=STEPS, epsilon=32, autoattack=0, published=True, adaptive_features=True
+    )
     attacks = Attacks(identity, plan)
     found = attacks.figures()
     for name in ("features", "features_published", "logits"):
@@ -154,7 +156,7 @@ def test_mistakes_of_a_result_that_is_its_base(identity: Subjects) -> None:
 
 
 def test_only_samples_that_the_result_gets_right_count(other: Subjects) -> None:
-    plan = DefectsPlan(samples=40, steps=STEPS, epsilon=32, autoattack=8)
+    plan = DefectsPlan(samples=40, steps=STEPS, epsilon=32, autoattack=8, adaptive_features=True)
     stages: list[str] = []
     done: list[tuple[int, int]] = []
     found = Attacks(
@@ -177,7 +179,7 @@ def test_no_sample_that_the_result_gets_right(identity: Subjects) -> None:
         def forward(self, images: Tensor) -> Tensor:
             return -identity.answers(images)
 
-    plan = DefectsPlan(samples=8, steps=2, autoattack=2)
+    plan = DefectsPlan(samples=8, steps=2, autoattack=2, adaptive_features=True)
     seldom = replace(identity, result=Wrong())
     found = Attacks(seldom, plan).figures()
     assert found["inheritance"]["logits"]["n"] <= 1

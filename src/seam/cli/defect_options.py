@@ -34,6 +34,10 @@ Published = Annotated[
     bool,
     typer.Option("--published", help="Attack the base's features at the published strength, too."),
 ]
+AdaptiveFeatures = Annotated[
+    bool,
+    typer.Option("--adaptive-features", help="Attack the result's features, not its logits alone."),
+]
 FeatureLayer = Annotated[
     str | None,
     typer.Option(

@@ -9,6 +9,7 @@ import typer
 
 from seam.cli.console import Output
 from seam.cli.defect_options import (
+    AdaptiveFeatures,
     Attacks,
     AutoAttack,
     Epsilon,
@@ -58,6 +59,7 @@ def run(
     epsilon: Epsilon = None,
     autoattack: AutoAttack = None,
     published: Published = False,
+    adaptive_features: AdaptiveFeatures = False,
     feature_layer: FeatureLayer = None,
     trigger: TriggerFile = None,
     device: Device = "auto",
@@ -89,6 +91,7 @@ def run(
         epsilon=epsilon,
         autoattack=autoattack,
         published=published or None,
+        adaptive_features=adaptive_features or None,
         feature_layer=feature_layer,
     )
     if wanted is not None:

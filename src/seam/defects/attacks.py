@@ -64,12 +64,14 @@ class Attacks:
         self.strength = Strength(epsilon=plan.epsilon, steps=plan.steps)
         self.base = on_pixels(subjects.answers, subjects.preprocessing)
         self.result = on_pixels(subjects.result, subjects.preprocessing)
-        self.layer = feature_layer(subjects.base, subjects.example(), name=plan.feature_layer)
+        known = plan.feature_layer or subjects.head_layer
+        self.layer = feature_layer(subjects.base, subjects.example(), name=known)
         numbers = drawn(len(subjects.test), plan.samples, subjects.seed)
         images, truth = subjects.test.scaled(numbers).cpu(), subjects.test.targets[numbers].cpu()
         right = predicted(self.result, images) == truth
         self.drawn, self.images, self.truth = len(numbers), images[right], truth[right]
         self.before = predicted(self.base, self.images)
+        self.flipped = torch.zeros(len(self.images), dtype=torch.bool)  # in the result, so far
         self.examples: list[Examples] = []
 
     def figures(self) -> dict[str, Any]:
@@ -105,6 +107,7 @@ class Attacks:
         changed = self._run(attack, torch.arange(len(self.images)), strength)
         base, result = predicted(self.base, changed), predicted(self.result, changed)
         if strength is self.strength:
+            self.flipped |= result != self.truth
             self._show(what, changed, base, result)
         return {
             **flip_rate(self.truth, result, self.truth).to_dict(),
@@ -114,22 +117,21 @@ class Attacks:
         }
 
     def _adaptive(self) -> dict[str, Any]:
-        """The same attacks made on the result itself, and AutoAttack."""
+        """The attacks made on the result itself, and AutoAttack."""
         found, subjects = {}, self.subjects
-        flipped = torch.zeros(len(self.images), dtype=torch.bool)
         attacks = {"logits": self._on_logits(self.result)}
         layer = same_layer(subjects.result, self.layer)
-        if layer is not None:
+        if self.plan.adaptive_features and layer is not None:
             features = features_on_pixels(subjects.result, layer, subjects.preprocessing)
             attacks = {"features": self._on(features), **attacks}
         for what, attack in attacks.items():
             self.stage(f"attacking the result's {what}, epsilon {self.plan.epsilon:g}/255")
             fooled = self._fooled(attack)
             found[what] = self._share(fooled) | {"steps": self.plan.steps}
-            flipped |= fooled
+            self.flipped |= fooled
         if self.plan.autoattack:
             self.stage(f"AutoAttack on the result, epsilon {self.plan.epsilon:g}/255")
-            found["autoattack"] = self._share(self._auto(flipped))
+            found["autoattack"] = self._share(self._auto())
         return found
 
     def _fooled(self, attack: Attack) -> Tensor:
@@ -142,10 +144,10 @@ class Attacks:
             flipped[left] = predicted(self.result, changed) != self.truth[left]
         return flipped
 
-    def _auto(self, flipped: Tensor) -> Tensor:
+    def _auto(self) -> Tensor:
         """Which of some samples are flipped, by the attacks so far or else by AutoAttack."""
         chosen = spread(len(self.images), self.plan.autoattack)
-        left = chosen[~flipped[chosen]]
+        left = chosen[~self.flipped[chosen]]
         if len(left):
             images, truth = self.images[left], self.truth[left]
             changed = auto_attack(
@@ -156,9 +158,8 @@ class Attacks:
                 seed=self.subjects.seed,
                 progress=self.progress,
             )
-            flipped = flipped.clone()
-            flipped[left] = predicted(self.result, changed) != truth
-        return flipped[chosen]
+            self.flipped[left] = predicted(self.result, changed) != truth
+        return self.flipped[chosen]
 
     def _share(self, flipped: Tensor) -> dict[str, Any]:
         share = Share.of(int(flipped.sum()), len(flipped))

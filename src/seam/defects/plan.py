@@ -26,6 +26,7 @@ class DefectsPlan:
         epsilon: largest change of a pixel value, in /255; a step is a tenth of it.
         autoattack: how many of the samples AutoAttack gets; 0 leaves it out.
         published: attack the base's features at the published strength, too.
+        adaptive_features: attack the result's features, too, not its logits alone.
         feature_layer: the base's layer whose input are its penultimate features, where it cannot be
             found.
         trigger: a backdoor of the base.
@@ -40,6 +41,7 @@ class DefectsPlan:
     epsilon: float = 8.0
     autoattack: int = 100
     published: bool = False
+    adaptive_features: bool = False
     feature_layer: str | None = None
     trigger: Trigger | None = None
 

@@ -29,6 +29,7 @@ class Subjects:
         test: the problem's test samples.
         labels: the base label of each of them, (n); -1 where it is none of the base's.
         seed: of the draw of samples and of the attacks.
+        head_layer: the base's layer that gives its logits, where that is known.
     """
 
     base: nn.Module
@@ -41,6 +42,7 @@ class Subjects:
     test: ImageSamples
     labels: Tensor
     seed: int
+    head_layer: str | None = None
 
     def example(self) -> Tensor:
         """A batch of one blank image on the samples' device."""

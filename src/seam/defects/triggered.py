@@ -55,7 +55,8 @@ def trigger_figures(subjects: Subjects, trigger: Trigger) -> tuple[dict[str, Any
             "accuracy": share_right(result[0], truth).to_dict(),
         },
     }
-    return figures, _examples(subjects, trigger, base, result)
+    shown = (labels != target).nonzero().flatten()
+    return figures, _examples(subjects, trigger, base, result, shown)
 
 
 def target_of(subjects: Subjects, trigger: Trigger) -> int:
@@ -105,8 +106,10 @@ def _argmax(model: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
     return model(images).argmax(1).cpu()
 
 
-def _examples(subjects: Subjects, trigger: Trigger, base: Pair, result: Pair) -> Examples:
-    chosen = spread(len(subjects.test), SHOWN)
+def _examples(
+    subjects: Subjects, trigger: Trigger, base: Pair, result: Pair, numbers: Tensor
+) -> Examples:
+    chosen = numbers[spread(len(numbers), SHOWN)]
     clean = subjects.test.scaled(chosen)
     outputs, labels = subjects.outputs, subjects.base_labels
     return Examples(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from seam.errors import ModelError
 from seam.exporting.sidecar import find_export
 from seam.jobs.again import Reopened, reopen
 from seam.jobs.baselines import Baselines
+from seam.jobs.new_labels import NewLabelBaselines
 from seam.jobs.observe import Observer, Silent
 from seam.models.base import BaseModel
 
@@ -31,8 +33,8 @@ class Defects:
     examples: list[Examples]
 
 
-class Restricted(nn.Module):
-    """The base's own outputs for a problem: its restricted logits, the threshold taken in."""
+class Answers(nn.Module):
+    """The base's own outputs for a problem over its labels: restricted logits, with gradients."""
 
     def __init__(self, base: nn.Module, baselines: Baselines) -> None:
         super().__init__()
@@ -40,7 +42,7 @@ class Restricted(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(batch, K) for preprocessed images."""
-        return self._baselines.restricted_outputs(self.base(images))
+        return self._baselines.outputs(self.base(images))
 
 
 def measure_defects(
@@ -95,19 +97,26 @@ def refuse_export(run: str | Path) -> None:
 
 
 def subjects_of(opened: Reopened) -> Subjects:
-    """Base and result of a finished run."""
-    task = opened.task
+    """Base and result of a finished run; for new labels the base answers with its trained head."""
+    task, labels = opened.task, torch.from_numpy(opened.task.data.test_labels)
+    baselines = task.baselines
+    answers: nn.Module = Answers(task.base.module, baselines)
+    new = isinstance(baselines, NewLabelBaselines)
+    if isinstance(baselines, NewLabelBaselines):
+        head = copy.deepcopy(baselines.head).to(task.base.example().device)
+        answers = nn.Sequential(task.compared.reader, head)
     return Subjects(
         base=task.base.module,
-        answers=Restricted(task.base.module, task.baselines),
+        answers=answers,
         result=opened.model.module,
         base_labels=task.base.labels,
         outputs=task.problem.outputs,
-        members=task.members,
+        members=() if new else task.problem.members(task.base.labels),
         preprocessing=task.base.preprocessing,
         test=task.data.test,
-        labels=torch.from_numpy(task.data.test_labels),
+        labels=torch.full_like(labels, -1) if new else labels,
         seed=task.settings.seed,
+        head_layer=task.base.head_layer or None,
     )
 
 
