@@ -18,9 +18,12 @@ if TYPE_CHECKING:
     from seam.core.config import Pick, SearchConfig
     from seam.core.preprocessing import Preprocessing
     from seam.core.problem import Problem
+    from seam.defects.backdoor import Trigger
+    from seam.defects.plan import DefectsPlan
     from seam.errors import SeamError
     from seam.evaluation.latency import LatencyPlan
     from seam.jobs.again import evaluate, pick_again
+    from seam.jobs.defects import measure_defects
     from seam.jobs.direct import reengineer
     from seam.jobs.export import export
     from seam.jobs.indirect import transfer
@@ -37,6 +40,7 @@ _HOMES = {
     "Adapter": "artefacts.adapter",
     "BaseModel": "models.base",
     "BaseSpec": "models.load",
+    "DefectsPlan": "defects.plan",
     "LatencyPlan": "evaluation.latency",
     "MaskSet": "masking.parametrization",
     "Pick": "core.config",
@@ -47,6 +51,7 @@ _HOMES = {
     "Result": "jobs.result",
     "SeamError": "errors",
     "SearchConfig": "core.config",
+    "Trigger": "defects.backdoor",
     "apply_adapter": "artefacts.adapter",
     "attach": "masking.parametrization",
     "evaluate": "jobs.again",
@@ -54,6 +59,7 @@ _HOMES = {
     "load": "jobs.predict",
     "load_adapter": "artefacts.adapter",
     "load_base": "models.load",
+    "measure_defects": "jobs.defects",
     "pick_again": "jobs.again",
     "plan": "jobs.plan",
     "reengineer": "jobs.direct",
@@ -65,6 +71,7 @@ __all__ = [
     "Adapter",
     "BaseModel",
     "BaseSpec",
+    "DefectsPlan",
     "LatencyPlan",
     "MaskSet",
     "Pick",
@@ -75,6 +82,7 @@ __all__ = [
     "Result",
     "SeamError",
     "SearchConfig",
+    "Trigger",
     "apply_adapter",
     "attach",
     "evaluate",
@@ -82,6 +90,7 @@ __all__ = [
     "load",
     "load_adapter",
     "load_base",
+    "measure_defects",
     "pick_again",
     "plan",
     "reengineer",

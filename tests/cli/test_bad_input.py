@@ -566,6 +566,50 @@ def _(place: Place) -> list[object]:
     return ["evaluate", run]
 
 
+def attacked(name: str, expected: str, *more: object) -> None:
+    ROWS[name] = (lambda place: ["evaluate", place.run(), *more], expected)
+
+
+attacked("no samples to attack", r"samples is 0; give a whole", "--defects", "--samples", 0)
+attacked("epsilon of nothing", r"epsilon is 0\.0; give a number", "--defects", "--epsilon", 0)
+attacked("steps without attacks", r"--steps says how to attack; give --defects", "--steps", 9)
+attacked(
+    "feature layer unknown",
+    r"no layer 'fcc'; did you mean 'fc'\?",
+    *("--defects", "--feature-layer", "fcc"),
+)
+
+
+def triggered(name: str, expected: str, text: str) -> None:
+    def build(place: Place) -> list[object]:
+        return ["evaluate", place.run(), "--trigger", place.write("trigger.yaml", text)]
+
+    ROWS[name] = (build, expected)
+
+
+triggered("trigger without target", r"has no target_label; add a line", "patch: [[255]]")
+triggered(
+    "trigger outside the image",
+    r"patch of 1x1 pixels at column 8, row 0 lies outside the image of 8x8; move it",
+    "{patch: [[255]], position: [8, 0], target_label: 7}",
+)
+triggered(
+    "trigger of an unknown label",
+    r"label '77' is not among the base model's 10 labels; did you mean '7'",
+    "{patch: [[255]], target_label: 77}",
+)
+triggered(
+    "coloured trigger on grey images",
+    r"patch is coloured but the base model takes grey images",
+    "{patch: [[[255, 0, 0]]], target_label: 7}",
+)
+
+
+@row("trigger file missing", r"trigger file '.*none\.yaml' cannot be read")
+def _(place: Place) -> list[object]:
+    return ["evaluate", place.run(), "--trigger", place.tmp / "none.yaml"]
+
+
 def damaged(place: Place, name: str, change: Callable[[bytes], bytes]) -> Path:
     run = place.run()
     file = run / "adapter" / name

@@ -8,6 +8,18 @@ from typing import Annotated
 import typer
 
 from seam.cli.console import Output
+from seam.cli.defect_options import (
+    AdaptiveFeatures,
+    Attacks,
+    AutoAttack,
+    Epsilon,
+    FeatureLayer,
+    Published,
+    Samples,
+    Steps,
+    TriggerFile,
+    defects_plan,
+)
 from seam.cli.options import (
     Config,
     Device,
@@ -41,14 +53,29 @@ def run(
     int8: Annotated[
         bool, typer.Option("--int8", help="Time the exported 8-bit models, not the float one.")
     ] = False,
+    defects: Attacks = False,
+    samples: Samples = None,
+    steps: Steps = None,
+    epsilon: Epsilon = None,
+    autoattack: AutoAttack = None,
+    published: Published = False,
+    adaptive_features: AdaptiveFeatures = False,
+    feature_layer: FeatureLayer = None,
+    trigger: TriggerFile = None,
     device: Device = "auto",
     json: Json = False,
     quiet: Quiet = False,
     config: Config = None,
 ) -> None:
-    """Measure a finished run on its test data: accuracy, weights, MACs; with --latency, time."""
+    """Measure a finished run on its test data: accuracy, weights, MACs; with --latency, time.
+
+    With --defects or --trigger, what it has inherited from its base.
+    """
     from seam.evaluation.latency import LatencyPlan
-    from seam.jobs.again import evaluate
+    from seam.jobs.again import files_to_time, remeasure, reopen
+    from seam.jobs.defects import Defects, defects_of, refuse_export, subjects_of
+    from seam.report.attacked import write_sheets
+    from seam.report.defects import defects_summary
     from seam.report.latency import speed
     from seam.report.terminal import per_label, summary
 
@@ -56,19 +83,35 @@ def run(
         raise ConfigError("--runtimes, --threads and --int8 say how to time; give --latency too")
     named = tuple(names_in(runtimes)) if runtimes is not None else None
     plan = LatencyPlan(runtimes=named, batches=_sizes(batch), threads=threads) if latency else False
+    wanted = defects_plan(
+        defects,
+        trigger,
+        samples=samples,
+        steps=steps,
+        epsilon=epsilon,
+        autoattack=autoattack,
+        published=published or None,
+        adaptive_features=adaptive_features or None,
+        feature_layer=feature_layer,
+    )
+    if wanted is not None:
+        refuse_export(run)
+    files = files_to_time(run, latency=plan, int8=int8)
     output = Output(json, quiet)
+    found = Defects({}, [])
     with output.progress() as observer:
         observer.stage("measuring on test data" + (", then timing" if latency else ""))
-        report = evaluate(
-            run,
-            data=data,
-            device=device_of(device),
-            latency=plan,
-            int8=int8,
-        )
+        opened = reopen(run, data=data, device=device_of(device))
+        report = remeasure(opened, latency=plan, files=files)
+        if wanted is not None:
+            found = defects_of(subjects_of(opened), wanted, observer)
+    report |= found.figures
+    sheets = write_sheets(found.examples, run)
     output.show(summary(report), per_label(report))
     if latency:
         output.show(speed(report))
+    if found.figures:
+        output.show(defects_summary(report), f"pictures: {', '.join(map(str, sheets))}")
     output.show(f"next: seam predict {run} IMAGE")
     output.document(report)
 

@@ -74,6 +74,10 @@ class ImageSamples:
         """Stored pixels, uint8 (n, C, side, side), of some samples."""
         return torch.cat([pixels for _, pixels in self._raw(numbers, len(numbers))])
 
+    def scaled(self, numbers: Tensor) -> Tensor:
+        """Some samples at the model's input size in [0, 1], not normalised: (n, C, size, size)."""
+        return self._resize(self.raw(numbers))
+
     def _view_of(self, view: int) -> View:
         return self._view(torch.Generator().manual_seed(view))
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seam.artefacts.adapter import apply_adapter, load_adapter
+from seam.artefacts.adapter import Adapter, apply_adapter, load_adapter
 from seam.artefacts.run import RunFolder
 from seam.core.config import Pick
 from seam.core.problem import Problem
@@ -21,7 +22,7 @@ from seam.jobs.latency import speed_and_size
 from seam.jobs.observe import Observer, Silent
 from seam.jobs.plan import Plan
 from seam.jobs.result import Result, finish, measure
-from seam.jobs.shrunk import finished
+from seam.jobs.shrunk import Finished, finished
 from seam.jobs.task import Task, prepared
 from seam.jobs.walk import Walk
 from seam.models.base import BaseModel
@@ -104,10 +105,31 @@ def evaluate(
         MissingExtraError: a runtime that the plan names is not installed.
         ExportError: there is no 8-bit export, or it is damaged.
     """
-    if int8 and not latency:
-        raise ConfigError("int8 says what to time; ask for latency too (--latency)")
+    files = files_to_time(run, latency=latency, int8=int8)
+    opened = reopen(run, base=base, data=data, device=device)
+    return remeasure(opened, latency=latency, files=files)
+
+
+@dataclass(frozen=True)
+class Reopened:
+    """A finished run with its base, its data and its model."""
+
+    folder: RunFolder
+    report: dict[str, Any]
+    task: Task
+    adapter: Adapter
+    model: Finished
+
+
+def reopen(
+    run: str | Path,
+    *,
+    base: BaseModel | None = None,
+    data: DataSource | None = None,
+    device: str = "cpu",
+) -> Reopened:
+    """Open a finished run; arguments and errors as `evaluate`'s."""
     folder = RunFolder(Path(run))
-    files = quantized_files(folder) if int8 else {}
     settings, report = folder.settings(), folder.read_json("report.json")
     adapter = load_adapter(folder.adapter)
     task = _task(settings, base, data, device)
@@ -116,16 +138,47 @@ def evaluate(
             f"the data of run '{run}' has changed since; restore it, or name other data with --data"
         )
     model = finished(task, adapter, apply_adapter(adapter, task.base))
-    measured, _ = measure(task, adapter, model, task.costs())
-    measured["model"] = {**report.get("model", {}), **measured["model"]}
-    report = {**report, **measured}
+    return Reopened(folder, report, task, adapter, model)
+
+
+def files_to_time(
+    run: str | Path, *, latency: bool | LatencyPlan, int8: bool
+) -> dict[str, Path] | None:
+    """The 8-bit models of a run where those are to be timed; None where the float one is.
+
+    Raises:
+        ConfigError: ``int8`` without ``latency``.
+        ExportError: there is no 8-bit export, or it is damaged.
+    """
+    if int8 and not latency:
+        raise ConfigError("int8 says what to time; ask for latency too (--latency)")
+    return quantized_files(RunFolder(Path(run))) if int8 else None
+
+
+def remeasure(
+    opened: Reopened,
+    *,
+    latency: bool | LatencyPlan = False,
+    files: Mapping[str, Path] | None = None,
+) -> dict[str, Any]:
+    """The report of a reopened run with what is measured now.
+
+    Args:
+        opened: the run.
+        latency: as `evaluate`'s.
+        files: of 8-bit models, which are timed instead of the float one.
+    """
+    task, model = opened.task, opened.model
+    measured, _ = measure(task, opened.adapter, model, task.costs())
+    measured["model"] = {**opened.report.get("model", {}), **measured["model"]}
+    report = {**opened.report, **measured}
     if latency:
         timing = LatencyPlan() if latency is True else latency
         report |= speed_and_size(
             task.base.module,
-            None if int8 else model.module,
+            None if files else model.module,
             first_images(task.data.test, max(timing.batches)),
-            kind="quantized" if int8 else model.facts["kind"],
+            kind="quantized" if files else model.facts["kind"],
             plan=timing,
             files=files,
         )

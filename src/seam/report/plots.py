@@ -23,7 +23,7 @@ def frontier_plot(
     report: Mapping[str, Any], history: Sequence[Mapping[str, Any]], file: Path
 ) -> None:
     """Validation accuracy against density: points, frontier, the picked one, and the base."""
-    figure = _figure(7.2, 4.4)
+    figure = new_figure(7.2, 4.4)
     axes = figure.subplots()
     points = staircase([Point(**row) for row in report["frontier"]])
     axes.scatter(
@@ -64,7 +64,7 @@ def frontier_plot(
     axes.xaxis.set_minor_formatter(lambda _value, _: "")
     axes.grid(alpha=0.25)
     axes.legend(frameon=False, loc="lower right")
-    _save(figure, file)
+    save_figure(figure, file)
 
 
 def disagreements(
@@ -79,7 +79,7 @@ def disagreements(
     """A sheet of images (n, H, W) or (n, H, W, 3) with the true label and two predictions each."""
     columns = max(4, min(6, len(images)))  # four are wide enough for the title
     rows = max(1, -(-len(images) // columns))
-    figure = _figure(1.6 * columns + 0.4, 2.1 * rows + 0.6)
+    figure = new_figure(1.6 * columns + 0.4, 2.1 * rows + 0.6)
     figure.suptitle(title, fontsize=10, color=INK)
     grid = figure.subplots(rows, columns, squeeze=False)
     for place, axes in enumerate(grid.flat):
@@ -94,10 +94,11 @@ def disagreements(
             )
     if not len(images):
         grid[0, 0].text(0.5, 0.5, "none", ha="center", va="center", color=GREY)
-    _save(figure, file)
+    save_figure(figure, file)
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
+    """A figure of so many inches that needs no display."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -106,7 +107,7 @@ def _figure(width: float, height: float) -> Figure:
     return figure
 
 
-def _save(figure: Figure, file: Path) -> None:
+def save_figure(figure: Figure, file: Path) -> None:
     """Drawn in memory, then written whole or not at all."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")

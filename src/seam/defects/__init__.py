@@ -1,0 +1,1 @@
+"""What a result inherits from its base: adversarial weaknesses, backdoors, mistakes."""

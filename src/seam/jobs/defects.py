@@ -1,0 +1,152 @@
+"""What a finished run has inherited from its base."""
+
+from __future__ import annotations
+
+import copy
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from seam.data.prepare import DataSource
+from seam.defects.attacks import Attacks
+from seam.defects.plan import DefectsPlan
+from seam.defects.subjects import Examples, Subjects
+from seam.defects.triggered import target_of, trigger_figures
+from seam.errors import ModelError
+from seam.exporting.sidecar import find_export
+from seam.jobs.again import Reopened, reopen
+from seam.jobs.baselines import Baselines
+from seam.jobs.new_labels import NewLabelBaselines
+from seam.jobs.observe import Observer, Silent
+from seam.models.base import BaseModel
+
+
+@dataclass(frozen=True)
+class Defects:
+    """What was measured: ``figures`` as a report has them, ``examples`` to draw pictures of."""
+
+    figures: dict[str, Any]
+    examples: list[Examples]
+
+
+class Answers(nn.Module):
+    """The base's own outputs for a problem over its labels: restricted logits, with gradients."""
+
+    def __init__(self, base: nn.Module, baselines: Baselines) -> None:
+        super().__init__()
+        self.base, self._baselines = base, baselines
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(batch, K) for preprocessed images."""
+        return self._baselines.outputs(self.base(images))
+
+
+def measure_defects(
+    run: str | Path,
+    plan: DefectsPlan | None = None,
+    *,
+    base: BaseModel | None = None,
+    data: DataSource | None = None,
+    device: str = "cpu",
+    observer: Observer | None = None,
+) -> dict[str, Any]:
+    """Measure what the result of a finished run has inherited from its base; writes nothing.
+
+    >>> found = measure_defects("runs/seven")  # doctest: +SKIP
+    >>> found["inheritance"]["features"]["value"]  # doctest: +SKIP
+
+    Args:
+        run: the run folder.
+        plan: what is measured, on how many samples; by default all but a backdoor.
+        base: the base model, where the run folder does not say how to load it.
+        data: other data to measure on; by default the run's own.
+        device: where to run it.
+        observer: told how it gets on.
+
+    Returns:
+        ``inheritance``, ``adaptive``, ``backdoor`` and ``defects``, as docs/definitions.md says.
+
+    Raises:
+        RunFolderError: the run has not finished.
+        BaseMismatchError: the base model is not the one the run was made from.
+        ModelError: ``run`` is an exported model, or the base has no separable classifier.
+        ConfigError: the trigger does not fit the images.
+        LabelError: the trigger's target is none of the base's labels.
+        MissingExtraError: adversarial-robustness-toolbox is not installed.
+    """
+    refuse_export(run)
+    opened = reopen(run, base=base, data=data, device=device)
+    return defects_of(subjects_of(opened), plan or DefectsPlan(), observer).figures
+
+
+def refuse_export(run: str | Path) -> None:
+    """That ``run`` is no exported model.
+
+    Raises:
+        ModelError: it is one.
+    """
+    if find_export(Path(run)) is not None:
+        raise ModelError(
+            f"'{run}' is an exported model, which has no gradients to attack it with; "
+            "give the run folder that it was exported from"
+        )
+
+
+def subjects_of(opened: Reopened) -> Subjects:
+    """Base and result of a finished run; for new labels the base answers with its trained head."""
+    task, labels = opened.task, torch.from_numpy(opened.task.data.test_labels)
+    baselines = task.baselines
+    answers: nn.Module = Answers(task.base.module, baselines)
+    new = isinstance(baselines, NewLabelBaselines)
+    if isinstance(baselines, NewLabelBaselines):
+        head = copy.deepcopy(baselines.head).to(task.base.example().device)
+        answers = nn.Sequential(task.compared.reader, head)
+    return Subjects(
+        base=task.base.module,
+        answers=answers,
+        result=opened.model.module,
+        base_labels=task.base.labels,
+        outputs=task.problem.outputs,
+        members=() if new else task.problem.members(task.base.labels),
+        preprocessing=task.base.preprocessing,
+        test=task.data.test,
+        labels=torch.full_like(labels, -1) if new else labels,
+        seed=task.settings.seed,
+        head_layer=task.base.head_layer or None,
+    )
+
+
+def defects_of(subjects: Subjects, plan: DefectsPlan, observer: Observer | None = None) -> Defects:
+    """Attack the base and see what becomes of the result; attack that; put the trigger on.
+
+    Args:
+        subjects: base, result and test samples.
+        plan: what is measured.
+        observer: told how it gets on.
+
+    Raises:
+        SeamError: as `measure_defects`.
+    """
+    start, told = time.monotonic(), observer or Silent()
+    figures: dict[str, Any] = {"defects": {}}
+    examples: list[Examples] = []
+    if plan.trigger is not None:
+        target_of(subjects, plan.trigger)  # a mistake in it is told before minutes of attacks
+    if plan.attacks:
+
+        def progress(done: int, total: int) -> None:
+            told.step(0, 1, done, total)
+
+        attacks = Attacks(subjects, plan, stage=told.stage, progress=progress)
+        figures |= attacks.figures()
+        examples += attacks.examples
+    if plan.trigger is not None:
+        told.stage("putting the trigger on")
+        figures["backdoor"], triggered = trigger_figures(subjects, plan.trigger)
+        examples.append(triggered)
+    figures["defects"] |= {"seconds": round(time.monotonic() - start, 2)}
+    return Defects(figures, examples)
