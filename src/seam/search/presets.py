@@ -94,7 +94,10 @@ def preset(
             head="slice" if problem.kind == "one-vs-rest" else "replace",
             tune="all",
             norm="train",
-            distill=0.5,
+            channels=Channels(floor=0.5),
+            distill=0.9,
+            temperature=4.0,
+            views=4,
         )
     return SearchConfig(
         preset="default",
