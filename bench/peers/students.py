@@ -16,8 +16,8 @@ from typing import Any
 
 import torch
 from peers.shapes import reset
+from peers.tune import train_mode
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from seam.artefacts.adapter import Adapter, BaseReference
 from seam.evaluation.accuracy import outputs_of, share_right
@@ -94,9 +94,7 @@ def _trained(
     points: list[dict[str, Any]] = []
     best, chosen = -1.0, model
     for epoch in range(config.all_epochs):
-        model.eval()
-        for layer in model.modules():
-            layer.training = isinstance(layer, _BatchNorm)
+        train_mode(model)
         for batch in batches(epoch=epoch):
             loss = objective(model(batch.images), batch)
             optimizer.zero_grad()

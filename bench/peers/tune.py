@@ -76,7 +76,7 @@ def tune(task: Task, method: str, *, say: Say = lambda _point: None) -> Tuned:
                 found.prune_seconds += time.monotonic() - start
                 optimizer = _optimizer(model, config, method)
             if step == 0 or not _training(model):
-                _train_mode(model)
+                train_mode(model)
             for group in optimizer.param_groups:
                 group["lr"] = group["full_lr"] * rate_at(pressure, progress)
             loss = objective(model(batch.images), batch)
@@ -144,7 +144,7 @@ def _training(model: Headed) -> bool:
     return all(each.training for each in _norms(model))
 
 
-def _train_mode(model: Headed) -> None:
+def train_mode(model: Headed) -> None:
     """As in our search: norm layers train, dropout is off."""
     model.eval()
     for layer in _norms(model):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from seam.artefacts.yaml_file import read_yaml
 from seam.core.problem import Problem
 from seam.errors import ConfigError, LabelError, in_line, nearest
 
@@ -58,27 +58,6 @@ def _as_option(value: Any, *, repeated: bool) -> Any:
     if repeated and value is not None:
         return value if isinstance(value, list) else [value]
     return ",".join(map(str, value)) if isinstance(value, list) else value
-
-
-def read_yaml(path: Path, *, what: str) -> dict[str, Any]:
-    """A YAML mapping from a file.
-
-    Raises:
-        ConfigError: it cannot be read or is no mapping.
-    """
-    import yaml
-
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(
-            f"{what} '{path}' cannot be read ({in_line(error)}); write YAML:  name: value"
-        ) from error
-    if not isinstance(values, Mapping):
-        raise ConfigError(
-            f"{what} '{path}' holds no mapping of names to values; write  name: value"
-        )
-    return dict(values)
 
 
 def problem_of(labels: str | None, groups: Path | None) -> Problem:

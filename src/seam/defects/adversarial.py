@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from seam.defects.pixels import ATTACK_BATCH, batch_size
+from seam.defects.pixels import ATTACK_BATCH, batch_size, device_of
 from seam.exporting.extras import needs
 
 Progress = Callable[[int, int], None]
@@ -205,14 +205,13 @@ def _estimator(model: nn.Module, loss: nn.Module, images: Tensor, width: int) ->
     needs("art", extra="defects")
     from art.estimators.classification import PyTorchClassifier
 
-    on_gpu = any(each.device.type == "cuda" for each in (*model.parameters(), *model.buffers()))
     return PyTorchClassifier(
         model,
         loss,
         input_shape=tuple(images.shape[1:]),
         nb_classes=width,
         clip_values=(0.0, 1.0),
-        device_type="gpu" if on_gpu else "cpu",
+        device_type="gpu" if device_of(model).type == "cuda" else "cpu",
     )
 
 
@@ -261,6 +260,5 @@ def _seeded(seed: int) -> Iterator[None]:
 @torch.no_grad()
 def _width(model: nn.Module, images: Tensor) -> int:
     """How many outputs a module has."""
-    device = next((each.device for each in (*model.parameters(), *model.buffers())), None)
-    outputs: Tensor = model(images[:1].to(device))
+    outputs: Tensor = model(images[:1].to(device_of(model)))
     return outputs.shape[1]

@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from seam.artefacts.yaml_file import read_yaml
 from seam.errors import ConfigError, in_line, nearest
 
 CORNERS = ("top-left", "top-right", "bottom-left", "bottom-right", "centre")
+EXAMPLE = "patch: [[255, 0], [0, 255]]"
 KEYS = ("patch", "position", "opacity", "target_label")
 
 Patch = Sequence[Sequence[Any]] | str | Path | Callable[[Tensor], Tensor]
@@ -75,7 +77,7 @@ class Trigger:
         Raises:
             ConfigError: it cannot be read, or holds something else.
         """
-        values = _read(Path(path))
+        values = read_yaml(Path(path), what="trigger file", example=EXAMPLE)
         for key in values:
             if key not in KEYS:
                 hint = nearest(str(key), list(KEYS)) or f"; it may hold {', '.join(KEYS)}"
@@ -153,7 +155,7 @@ def read_patch(patch: Any) -> NDArray[np.float32]:
     except (TypeError, ValueError) as error:
         raise ConfigError(
             "the trigger's patch is no matrix of numbers: its rows have unequal lengths, or "
-            "hold something else; write  patch: [[255, 0], [0, 255]]"
+            f"hold something else; write  {EXAMPLE}"
         ) from error
     if values.ndim == 2:
         values = np.repeat(values[..., None], 3, axis=2)
@@ -165,23 +167,6 @@ def read_patch(patch: Any) -> NDArray[np.float32]:
     if not ((values >= 0) & (values <= 255)).all():
         raise ConfigError("the trigger's patch has values outside 0 to 255; give pixel values")
     return np.concatenate([values / np.float32(255), np.ones_like(values[..., :1])], axis=2)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    import yaml
-
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(
-            f"trigger file '{path}' cannot be read ({in_line(error)}); write YAML:  "
-            "patch: [[255, 0], [0, 255]]"
-        ) from error
-    if not isinstance(values, dict):
-        raise ConfigError(
-            f"trigger file '{path}' holds no mapping; write  patch: [[255, 0], [0, 255]]"
-        )
-    return values
 
 
 def _check_position(position: Any) -> None:

@@ -74,9 +74,7 @@ def on_pixels(module: nn.Module, preprocessing: Preprocessing) -> OnPixels:
     Raises:
         ModelError: it is no PyTorch module, so it has no gradients to attack with.
     """
-    _require_gradients(module)
-    pixels = OnPixels(copy.deepcopy(module), preprocessing)
-    return pixels.to(_device(module)).eval().requires_grad_(False)
+    return _frozen(_own_copy(module), preprocessing)
 
 
 def features_on_pixels(module: nn.Module, layer: str, preprocessing: Preprocessing) -> OnPixels:
@@ -90,8 +88,7 @@ def features_on_pixels(module: nn.Module, layer: str, preprocessing: Preprocessi
     Raises:
         ModelError: as `on_pixels`.
     """
-    _require_gradients(module)
-    return on_pixels(Features(copy.deepcopy(module), layer), preprocessing)
+    return _frozen(Features(_own_copy(module), layer), preprocessing)
 
 
 def feature_layer(module: nn.Module, example: Tensor, *, name: str | None = None) -> str:
@@ -149,7 +146,7 @@ def predicted(model: nn.Module, images: Tensor) -> Tensor:
     """
     if not len(images):
         return torch.zeros(0, dtype=torch.long)
-    device = _device(model)
+    device = device_of(model)
     parts = images.split(batch_size(images))
     return torch.cat([model(part.to(device)).argmax(1).cpu() for part in parts])
 
@@ -163,14 +160,25 @@ def batch_size(images: Tensor) -> int:
     return max(1, min(ATTACK_BATCH, ATTACK_PIXELS // (images.shape[-1] * images.shape[-2])))
 
 
-def _device(module: nn.Module) -> torch.device:
+def device_of(module: nn.Module) -> torch.device:
+    """Where a module is; one without tensors is on the CPU.
+
+    >>> device_of(nn.Flatten())
+    device(type='cpu')
+    """
     tensors = [*module.parameters(), *module.buffers()]
     return tensors[0].device if tensors else torch.device("cpu")
 
 
-def _require_gradients(module: object) -> None:
+def _frozen(module: nn.Module, preprocessing: Preprocessing) -> OnPixels:
+    pixels = OnPixels(module, preprocessing)
+    return pixels.to(device_of(module)).eval().requires_grad_(False)
+
+
+def _own_copy(module: object) -> nn.Module:
     if not isinstance(module, nn.Module):
         raise ModelError(
             f"an attack needs gradients, which an exported model ({type(module).__name__}) has "
             "not got; attack the run itself"
         )
+    return copy.deepcopy(module)

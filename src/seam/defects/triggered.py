@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from seam.core.figures import Share
 from seam.core.problem import LabelIndex
 from seam.defects.backdoor import Trigger
 from seam.defects.inheritance import flip_rate, target_rate
-from seam.defects.pixels import on_pixels
+from seam.defects.pixels import on_pixels, predicted
 from seam.defects.subjects import SHOWN, Examples, Subjects, named, spread
 from seam.evaluation.accuracy import EVALUATION_BATCH, share_right
 
@@ -87,7 +87,6 @@ def _full_accuracy(
     return Share.of(sum(right), len(right)).to_dict()
 
 
-@torch.no_grad()
 def _predictions(subjects: Subjects, trigger: Trigger) -> list[Pair]:
     """Of the base's labels, of the outputs by the base and by the result."""
     modules = (subjects.base, subjects.answers, subjects.result)
@@ -97,13 +96,9 @@ def _predictions(subjects: Subjects, trigger: Trigger) -> list[Pair]:
         clean = subjects.test.scaled(numbers)
         triggered = trigger.apply(clean)
         for model, (before, after) in zip(models, found, strict=True):
-            before.append(_argmax(model, clean))
-            after.append(_argmax(model, triggered))
+            before.append(predicted(model, clean))
+            after.append(predicted(model, triggered))
     return [(torch.cat(before), torch.cat(after)) for before, after in found]
-
-
-def _argmax(model: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-    return model(images).argmax(1).cpu()
 
 
 def _examples(

@@ -90,11 +90,7 @@ def plan(
         changes: any field of `Plan`, `SearchConfig`, `DataConfig`; ``score_lr``, ``head_lr``,
             ``tune_lr``, ``alpha``, ``final_density``, ``final_macs``, ``final_latency``,
             ``levels``, ``growth``, ``fall``, ``round_to``, ``price``, ``floor``, ``runtime``,
-            ``batch``; and at most one of ``tolerance``, ``keep``, ``keep_macs``,
-            ``keep_latency``, ``epoch`` to choose the point. None changes nothing. A ``keep`` below
-            the preset's final density lets the walk go on to it.
-            ``levels``, ``growth``, ``fall``, ``round_to``, ``price``, ``runtime``, ``batch``,
-            ``finetune_epochs``; and at most one of ``tolerance``, ``keep``, ``remove``,
+            ``batch``, ``finetune_epochs``; and at most one of ``tolerance``, ``keep``, ``remove``,
             ``keep_macs``, ``keep_latency``, ``epoch`` to choose the point. None changes nothing. A
             ``keep`` below the preset's final density lets the walk go on to it; ``remove`` is one
             less ``keep``, and the walk goes there at once, in one level.
@@ -175,16 +171,8 @@ def _cost(rule: Pick, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _FOR_CHANNELS = (
-    *(
-        "final_macs",
-        "final_latency",
-        "keep_latency",
-        "runtime",
-        "batch",
-        "round_to",
-        "price",
-        "floor",
-    ),
+    *("final_macs", "final_latency", "keep_latency"),
+    *("runtime", "batch", "round_to", "price", "floor"),
 )
 
 

@@ -9,6 +9,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from seam.report.terminal import percent
+
 INHERITED = {
     "features": "the base's features",
     "features_published": "the base's features, published strength",
@@ -44,7 +46,7 @@ def _attacks(report: Mapping[str, Any]) -> Table:
     for name, title in INHERITED.items():
         if name in report["inheritance"]:
             figure = report["inheritance"][name]
-            table.add_row(title, *_row(figure), f"{100 * figure['base']['value']:.2f} %")
+            table.add_row(title, *_row(figure), percent(figure["base"]["value"]))
     table.add_section()
     for name, title in ADAPTIVE.items():
         if name in report["adaptive"]:
@@ -63,7 +65,7 @@ def _share(figure: Mapping[str, Any]) -> tuple[str, str, str]:
     ('50.00 %', '25.00 to 75.00', '1,000')
     """
     low, high = 100 * figure["low"], 100 * figure["high"]
-    return f"{100 * figure['value']:.2f} %", f"{low:.2f} to {high:.2f}", f"{figure['n']:,}"
+    return percent(figure["value"]), f"{low:.2f} to {high:.2f}", f"{figure['n']:,}"
 
 
 def _mistakes(report: Mapping[str, Any]) -> str:
@@ -89,6 +91,6 @@ def _backdoor(backdoor: Mapping[str, Any]) -> Table:
         "re-engineered": (ours, ours["accuracy"]),
     }
     for name, (success, accuracy) in rows.items():
-        clean = f"{100 * accuracy['value']:.2f} %" if accuracy is not None else ""
+        clean = percent(accuracy["value"]) if accuracy is not None else ""
         table.add_row(name, *_share(success), clean)
     return table

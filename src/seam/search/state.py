@@ -51,11 +51,7 @@ class SearchState:
 
     def kept(self) -> dict[str, Tensor]:
         """Masks (bool) by the base's parameter names, in the base's shapes."""
-        return {
-            name.removeprefix(_BACKBONE): mask
-            for name, mask in self._element_masks().items()
-            if name.startswith(_BACKBONE)
-        }
+        return _of_base(self._element_masks())
 
     def _element_masks(self) -> dict[str, Tensor]:
         """Masks (bool) by names in the base with its head, which channels narrow too."""
@@ -112,11 +108,7 @@ class SearchState:
             for name in values.keys() & masks.keys():
                 values[name] = values[name] * masks[name].to(values[name].device)
         return {
-            **{
-                f"mask/{name.removeprefix(_BACKBONE)}": mask
-                for name, mask in masks.items()
-                if name.startswith(_BACKBONE)
-            },
+            **{f"mask/{name}": mask for name, mask in _of_base(masks).items()},
             **{_stored_name(name): value.detach() for name, value in values.items()},
         }
 
@@ -298,6 +290,15 @@ def share_kept(masks: Mapping[str, Tensor]) -> float:
     """
     kept = int(torch.stack([mask.sum() for mask in masks.values()]).sum())
     return kept / sum(mask.numel() for mask in masks.values())
+
+
+def _of_base(masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The masks of the base's own parameters, by their names there."""
+    return {
+        name.removeprefix(_BACKBONE): mask
+        for name, mask in masks.items()
+        if name.startswith(_BACKBONE)
+    }
 
 
 def _stored_name(name: str) -> str:
