@@ -24,7 +24,7 @@ from seam.evaluation.accuracy import outputs_of, share_right
 from seam.jobs.task import Task
 from seam.masking.head import Headed
 from seam.masking.parametrization import attach
-from seam.search.loop import batches_of
+from seam.search.loop import answers, batches_of
 
 METHODS = ("finetune", "scratch", "magnitude", "remos")
 COVERED = 0.5
@@ -96,7 +96,7 @@ def _trained(
     for epoch in range(config.all_epochs):
         train_mode(model)
         for batch in batches(epoch=epoch):
-            loss = objective(model(batch.images), batch)
+            loss = objective(answers(model, batch, config), batch)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -23,7 +23,7 @@ from seam.evaluation.cost import executed_macs
 from seam.jobs.task import Task
 from seam.masking.head import Headed
 from seam.search.calibrate import calibrate
-from seam.search.loop import CALIBRATION_BATCHES, SALIENCY_BATCHES, batches_of
+from seam.search.loop import CALIBRATION_BATCHES, SALIENCY_BATCHES, answers, batches_of
 from seam.search.schedule import place, rate_at
 
 SCRATCH_RATE = 0.002
@@ -79,7 +79,7 @@ def tune(task: Task, method: str, *, say: Say = lambda _point: None) -> Tuned:
                 train_mode(model)
             for group in optimizer.param_groups:
                 group["lr"] = group["full_lr"] * rate_at(pressure, progress)
-            loss = objective(model(batch.images), batch)
+            loss = objective(answers(model, batch, config), batch)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -119,7 +119,7 @@ def _cut(model: Headed, task: Task, method: str, level: int, pressure: Budget) -
     model = prunable(model)
     objective = task.objective()
     losses = (
-        lambda batch=batch: objective(model(batch.images), batch)
+        lambda batch=batch: objective(answers(model, batch, task.settings.search), batch)
         for batch in islice(_batches(task, -1 - level), SALIENCY_BATCHES)
     )
     return to_share(model, method, share, example=example, base_macs=base_macs, losses=losses)

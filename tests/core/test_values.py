@@ -37,6 +37,7 @@ BAD: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (SearchConfig, {"distill": 1.1}, r"distill is 1.1; give a share in \[0, 1\]"),
     (SearchConfig, {"granularity": "wait"}, "granularity is 'wait'; give one of weight"),
     (SearchConfig, {"start": "one"}, "start is 'one'; give one of ones, saliency; did you mean"),
+    (SearchConfig, {"precision": "bf16"}, "precision is 'bf16'; give one of float32, bfloat16"),
     (SearchConfig, {"head": "slize"}, "did you mean 'slice'"),
     (SearchConfig, {"tune": "norms"}, "did you mean 'norm'"),
     (SearchConfig, {"pressure": 1.0}, "pressure is 1.0; give a Penalty or a Budget"),

@@ -158,6 +158,20 @@ class Untouchable:
         raise AssertionError("the search looked at test images")
 
 
+@pytest.mark.parametrize("granularity", ["weight", "channel"])
+def test_precision_is_of_the_steps_alone(granularity: str, base: BaseModel) -> None:
+    problem, found = PROBLEMS["one-vs-rest"], {}
+    for precision in ("float32", "bfloat16"):
+        settings = seam.plan(problem, granularity=granularity, epochs=4, precision=precision)
+        walk = walks.Walk(Task(base, problem, "digits", settings), None, walks_observer())
+        walk.run()
+        kept = walk.state.tensors()
+        floats = {value.dtype for value in kept.values() if value.is_floating_point()}
+        assert floats == {torch.float32}
+        found[precision] = kept
+    assert any(not found["float32"][name].equal(found["bfloat16"][name]) for name in kept)
+
+
 @pytest.mark.parametrize("preset", ["default", "paper"])
 def test_test_data_is_out_of_reach(
     preset: str, base: BaseModel, monkeypatch: pytest.MonkeyPatch

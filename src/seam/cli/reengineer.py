@@ -45,6 +45,7 @@ def run(
     head: given.HeadKind = None,
     tune: given.Tune = None,
     distill: given.Distill = None,
+    precision: given.Precision = None,
     exclude: given.Exclude = None,
     tolerance: given.Tolerance = None,
     keep: given.Keep = None,

@@ -139,6 +139,13 @@ Distill = Annotated[
     float | None,
     typer.Option(help="Share of the base's own answers in the loss.", rich_help_panel=_SEARCH),
 ]
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        help="Of the search's steps: float32, or bfloat16 where the processor has it.",
+        rich_help_panel=_SEARCH,
+    ),
+]
 FinetuneEpochs = Annotated[
     int | None,
     typer.Option(help="Behind the search (paper).", rich_help_panel=_SEARCH),

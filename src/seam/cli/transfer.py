@@ -42,6 +42,7 @@ def run(
     levels: given.Levels = None,
     growth: given.Growth = None,
     distill: given.Distill = None,
+    precision: given.Precision = None,
     exclude: given.Exclude = None,
     remove: given.Remove = None,
     tolerance: given.Below = None,

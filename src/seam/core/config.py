@@ -16,6 +16,7 @@ _Settings = TypeVar("_Settings", bound="DataclassInstance")
 
 Tune = Literal["none", "norm", "all"]
 Head = Literal["slice", "append", "replace"]
+Precision = Literal["float32", "bfloat16"]
 Granularity = Literal["weight", "channel"]
 Norm = Literal["frozen", "train"]
 Cost = Literal["macs", "latency", "weights"]
@@ -141,7 +142,8 @@ class SearchConfig:
 
     With ``views``, epochs show that many augmented views of the training samples in turn, and
     distillation takes the base's answers to the view that is shown; with none, each epoch's view is
-    new, and the answers are those to the samples as they are.
+    new, and the answers are those to the samples as they are. ``precision`` is that of the steps'
+    large products; all values that are kept, and every figure, are of float32 in any case.
 
     >>> SearchConfig(epochs=3).batch_size
     64
@@ -166,6 +168,7 @@ class SearchConfig:
     temperature: float = 1.0
     views: int = 0
     finetune: Finetune | None = None
+    precision: Precision = "float32"
 
     @property
     def all_epochs(self) -> int:
@@ -198,6 +201,7 @@ class SearchConfig:
         _one_of("head", self.head, get_args(Head))
         _one_of("tune", self.tune, get_args(Tune))
         _one_of("norm", self.norm, get_args(Norm))
+        _one_of("precision", self.precision, get_args(Precision))
         _require(
             (self.norm == "frozen" and self.finetune is None) or self.batch_size > 1,
             "a batch of one has no statistics to adapt to; give a batch size of 2 or more",

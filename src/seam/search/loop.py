@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable, Iterator
 from itertools import islice
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from seam.core.config import Budget, Penalty, SearchConfig
 from seam.errors import NumericalError
@@ -23,7 +24,7 @@ CALIBRATION_BATCHES = 8
 SEEDS_APART = 1_000_003
 MOST_EPOCHS = 500_000  # views are drawn with the seeds above those of epochs
 
-__all__ = ["SearchState", "begin", "search"]
+__all__ = ["SearchState", "answers", "batches_of", "begin", "search"]
 
 
 def search(
@@ -65,7 +66,7 @@ def search(
                 if state.compaction is not None:
                     _walk_down(state, data.train, config, objective, seed, progress)
                 _set_pressure(state, pressure, progress)
-            loss = objective(state.model(batch.images), batch)
+            loss = objective(answers(state.model, batch, config), batch)
             if isinstance(pressure, Penalty):
                 loss = loss + pressure.alpha * state.soft_density()
             for optimizer in state.optimizers:
@@ -81,6 +82,14 @@ def search(
         if isinstance(pressure, Budget):
             state.masks.keep(budget_at(pressure, state.epoch / config.epochs))
         yield _mean(total, step + 1, state.epoch)
+
+
+def answers(model: nn.Module, batch: Batch, config: SearchConfig) -> Tensor:
+    """A model's outputs (batch, K), computed with gradients in the precision of a search."""
+    low = config.precision == "bfloat16"
+    with torch.autocast(batch.images.device.type, torch.bfloat16, enabled=low):
+        outputs: Tensor = model(batch.images)
+    return outputs.float()
 
 
 def _over(state: SearchState, config: SearchConfig) -> bool:
@@ -138,7 +147,7 @@ def _start(
     if config.start == "saliency":
         batches = batches_of(train, config, seed=seed, epoch=-1 - state.level)
         losses = (
-            lambda batch=batch: objective(state.model(batch.images), batch)
+            lambda batch=batch: objective(answers(state.model, batch, config), batch)
             for batch, _ in zip(batches, range(SALIENCY_BATCHES), strict=False)
         )
         start_from(state.masks, saliency(state.masks, losses))

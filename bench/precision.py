@@ -1,0 +1,61 @@
+"""bfloat16 against float32: time of a search-like step of ResNet-20 and VGG-16 on this machine.
+
+One step is a forward and a backward pass of a batch of 64; both precisions take turns.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+
+import torch
+from common import RESULTS, arguments, save
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from seam.models.zoo import ZOO
+
+NAMES = ("cifar_resnet20", "cifar_vgg16")
+
+
+def step_ms(model: nn.Module, images: Tensor, targets: Tensor, *, low: bool) -> float:
+    start = time.perf_counter()
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=low):
+        outputs = model(images)
+    F.cross_entropy(outputs.float(), targets).backward()
+    return 1000 * (time.perf_counter() - start)
+
+
+def row_of(name: str, rounds: int) -> dict[str, object]:
+    model = ZOO[name].build().eval()
+    images, targets = torch.randn(64, 3, 32, 32), torch.randint(0, 10, (64,))
+    times = [
+        [step_ms(model, images, targets, low=low) for low in (False, True)]
+        for _ in range(rounds + 2)
+    ][2:]  # the first ones warm up
+    low, middle, high = statistics.quantiles([after / before for before, after in times], n=4)
+    return {
+        "model": name,
+        "float32_ms": statistics.median(before for before, _ in times),
+        "bfloat16_ms": statistics.median(after for _, after in times),
+        "ratio": middle,
+        "ratio_quartiles": [low, high],
+        "n": rounds,
+    }
+
+
+def main() -> None:
+    parser = arguments(__doc__)
+    parser.add_argument("--rounds", type=int, default=20)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(0)
+    rows = []
+    for name in NAMES:
+        rows.append(row_of(name, args.rounds))
+        print(rows[-1], flush=True)
+    save(args.out or RESULTS / "precision.json", {"threads": args.threads, "rows": rows})
+
+
+if __name__ == "__main__":
+    main()
