@@ -55,6 +55,15 @@ def test_any_batch_size(name: str, models: Path) -> None:
 
 
 @pytest.mark.parametrize("name", WRITERS)
+def test_a_batch_size_that_is_promised(name: str, models: Path) -> None:
+    session = open_session(models / name, threads=1, batch=2)
+    images = torch.randn(2, 1, 8, 8)
+    torch.testing.assert_close(session(images), network()(images), atol=1e-5, rtol=1e-5)
+    with pytest.raises(DataError, match="for batches of 2, not of 3"):
+        session(torch.zeros(3, 1, 8, 8))
+
+
+@pytest.mark.parametrize("name", WRITERS)
 @pytest.mark.parametrize(
     ("shape", "says"),
     [

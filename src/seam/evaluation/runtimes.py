@@ -68,9 +68,9 @@ class Subject:
         """
         if runtime in SUFFIXES:
             file = self.file(runtime, images)
-            return (
-                quiet_onnx(file, threads) if runtime == "onnxruntime" else _openvino(file, threads)
-            )
+            if runtime == "onnxruntime":
+                return quiet_onnx(file, threads)
+            return open_session(file, threads=threads, batch=len(images))
         module = self._plain(runtime)
         return compiled(module, images) if runtime == "torch_compiled" else without_grad(module)
 
@@ -162,10 +162,6 @@ def quiet_onnx(model: Path | bytes, threads: int) -> Program:
         ) from error
     name = session.get_inputs()[0].name
     return lambda images: session.run(None, {name: images.numpy()})
-
-
-def _openvino(file: Path, threads: int) -> Program:
-    return open_session(file, threads=threads)
 
 
 def reason_to_skip(error: MissingExtraError | ModelError) -> str:
