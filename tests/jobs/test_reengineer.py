@@ -172,6 +172,20 @@ def test_precision_is_of_the_steps_alone(granularity: str, base: BaseModel) -> N
     assert any(not found["float32"][name].equal(found["bfloat16"][name]) for name in kept)
 
 
+def test_the_base_teaches_views_in_the_precision_of_the_search(base: BaseModel) -> None:
+    problem, found = PROBLEMS["one-vs-rest"], {}
+    for precision in ("float32", "bfloat16"):
+        settings = seam.plan(problem, granularity="channel", views=1, precision=precision)
+        task = Task(base, problem, "digits", settings)
+        teacher = task.objective().teacher
+        assert teacher is not None
+        found[precision] = teacher.answers(0)
+        assert teacher.answers(None).equal(task.baselines.outputs(task.compared.train))
+    assert found["bfloat16"].dtype == torch.float32
+    torch.testing.assert_close(found["bfloat16"], found["float32"], atol=0.2, rtol=0.02)
+    assert not found["bfloat16"].equal(found["float32"])
+
+
 @pytest.mark.parametrize("preset", ["default", "paper"])
 def test_test_data_is_out_of_reach(
     preset: str, base: BaseModel, monkeypatch: pytest.MonkeyPatch

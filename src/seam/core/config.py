@@ -142,8 +142,9 @@ class SearchConfig:
 
     With ``views``, epochs show that many augmented views of the training samples in turn, and
     distillation takes the base's answers to the view that is shown; with none, each epoch's view is
-    new, and the answers are those to the samples as they are. ``precision`` is that of the steps'
-    large products; all values that are kept, and every figure, are of float32 in any case.
+    new, and the answers are those to the samples as they are. ``precision`` is that of the large
+    products in the steps, and in the base's answers to views; all values that are kept, and every
+    figure, are of float32 in any case.
 
     >>> SearchConfig(epochs=3).batch_size
     64

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from seam.artefacts.run import RunFolder, environment
 from seam.core.problem import Problem
@@ -22,7 +22,7 @@ from seam.masking.channels import find_axes
 from seam.masking.gates import ChannelSet, Meter
 from seam.masking.head import Headed
 from seam.models.base import BaseModel
-from seam.search.loop import SearchState, begin
+from seam.search.loop import SearchState, begin, in_precision
 from seam.search.objective import Objective, Teacher
 from seam.shrink.check import Checked, checked
 
@@ -97,8 +97,12 @@ class Task:
             weights = weights.to(device)
         if not distill:
             return Objective(weights=weights)
-        teacher = Teacher(self.compared.taught)
+        teacher = Teacher(self._taught)
         return Objective(distill, teacher, weights, self.settings.search.temperature)
+
+    def _taught(self, view: int | None) -> Tensor:
+        with in_precision(self.settings.search, self.base.example().device):
+            return self.compared.taught(view).float()
 
     def begin(
         self, folder: RunFolder | None = None, observer: Observer | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from itertools import islice
 
 import torch
@@ -24,7 +25,7 @@ CALIBRATION_BATCHES = 8
 SEEDS_APART = 1_000_003
 MOST_EPOCHS = 500_000  # views are drawn with the seeds above those of epochs
 
-__all__ = ["SearchState", "answers", "batches_of", "begin", "search"]
+__all__ = ["SearchState", "answers", "batches_of", "begin", "in_precision", "search"]
 
 
 def search(
@@ -86,10 +87,15 @@ def search(
 
 def answers(model: nn.Module, batch: Batch, config: SearchConfig) -> Tensor:
     """A model's outputs (batch, K), computed with gradients in the precision of a search."""
-    low = config.precision == "bfloat16"
-    with torch.autocast(batch.images.device.type, torch.bfloat16, enabled=low):
+    with in_precision(config, batch.images.device):
         outputs: Tensor = model(batch.images)
     return outputs.float()
+
+
+def in_precision(config: SearchConfig, device: torch.device) -> AbstractContextManager[None]:
+    """Large products on ``device`` are computed in the precision of a search."""
+    low = config.precision == "bfloat16"
+    return torch.autocast(device.type, torch.bfloat16, enabled=low)
 
 
 def _over(state: SearchState, config: SearchConfig) -> bool:
