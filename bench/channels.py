@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from common import RESULTS, Log, arguments, mobilenet, resnet20, save, vgg16
-from mobilenet_vehicles import VEHICLES
+from groups import GROUPS
 
 from seam.core.problem import Problem
 from seam.evaluation.latency import LatencyPlan
@@ -40,8 +40,8 @@ EPOCHS = {
 
 
 def problem_of(labels: str) -> Problem:
-    """One label against the rest, several, or the ten vehicles."""
-    return Problem.of(VEHICLES if labels == "vehicles" else labels.split(","))
+    """One label against the rest, several, or one of the groups of ten."""
+    return Problem.of(GROUPS.get(labels) or labels.split(","))
 
 
 def changes_of(name: str, problem: Problem, args: argparse.Namespace) -> dict[str, Any]:
