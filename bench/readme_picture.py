@@ -14,7 +14,7 @@ from typing import Any
 
 from tables import PICTURE, RESULTS, ROOT
 
-from seam.report.plots import BLUE, INK, ORANGE
+from seam.reporting.plots import BLUE, INK, ORANGE
 from seam.search.frontier import Point, staircase
 
 STYLES = {

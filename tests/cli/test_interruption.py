@@ -18,7 +18,7 @@ from seam.artefacts import atomic
 
 CHILD = str(Path(__file__).with_name("child.py"))
 COMMAND = ["reengineer", "zoo:digits", "--data", "digits", "--labels", "7", "--epochs", "6"]
-PRELOAD = ["seam.cli.main", "seam.jobs.direct", "seam.report.gallery", "seam.report.terminal"]
+PRELOAD = ["seam.cli.main", "seam.jobs.direct", "seam.reporting.gallery", "seam.reporting.terminal"]
 PRELOAD += ["datasets", "sklearn.datasets", "torch._dynamo", "matplotlib.backends.backend_agg"]
 
 Fate = tuple[str, float]

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from seam.evaluation.latency import LatencyPlan
 from seam.evaluation.timing import Budget
-from seam.report.latency import speed
+from seam.reporting.latency import speed
 
 Call = Callable[..., "object"]
 

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from seam.cli import console
 from seam.cli.console import Lines, Output, fail
-from seam.report import terminal
+from seam.reporting import terminal
 
 Files = Callable[[Path], dict[str, bytes]]
 Call = Callable[..., "object"]

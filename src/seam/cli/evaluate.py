@@ -74,10 +74,10 @@ def run(
     from seam.evaluation.latency import LatencyPlan
     from seam.jobs.again import files_to_time, remeasure, reopen
     from seam.jobs.defects import Defects, defects_of, refuse_export, subjects_of
-    from seam.report.attacked import write_sheets
-    from seam.report.defects import defects_summary
-    from seam.report.latency import speed
-    from seam.report.terminal import per_label, summary
+    from seam.reporting.attacked import write_sheets
+    from seam.reporting.defects import defects_summary
+    from seam.reporting.latency import speed
+    from seam.reporting.terminal import per_label, summary
 
     if not latency and (runtimes is not None or threads is not None or int8):
         raise ConfigError("--runtimes, --threads and --int8 say how to time; give --latency too")

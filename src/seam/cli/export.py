@@ -25,7 +25,7 @@ def run(
 ) -> None:
     """Write a finished run for other runtimes; each is opened again and compared."""
     from seam.jobs.export import export
-    from seam.report.exports import exports_table
+    from seam.reporting.exports import exports_table
 
     output = Output(json, quiet)
     with output.progress() as observer:

@@ -19,7 +19,7 @@ def run(
 ) -> None:
     """Show what an adapter holds, layer by layer; needs no base model."""
     from seam.artefacts.adapter import load_adapter
-    from seam.report.terminal import adapter_table, describe_adapter
+    from seam.reporting.terminal import adapter_table, describe_adapter
 
     output = Output(json, quiet)
     found = describe_adapter(load_adapter(adapter))

@@ -21,7 +21,7 @@ def run(
 ) -> None:
     """Name the class of each image."""
     from seam.jobs.predict import load
-    from seam.report.terminal import predictions_table
+    from seam.reporting.terminal import predictions_table
 
     output = Output(json, quiet)
     found = load(run, device=device_of(device))(images)

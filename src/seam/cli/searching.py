@@ -68,7 +68,7 @@ def run_search(output: Output, problem: Problem, options: Mapping[str, Any]) -> 
         else:
             result = reengineer(base, problem, data, out=out, settings=settings, observer=observer)
     if dry_run:
-        from seam.report.terminal import dry_run as dry_run_table
+        from seam.reporting.terminal import dry_run as dry_run_table
 
         output.show(dry_run_table(facts))
         output.document(facts)
@@ -169,8 +169,8 @@ def _option(name: str) -> str:
 
 def show(output: Output, result: Result) -> None:
     """Write the pictures, print the table and what to do next."""
-    from seam.report.gallery import write_pictures
-    from seam.report.terminal import per_label, summary
+    from seam.reporting.gallery import write_pictures
+    from seam.reporting.terminal import per_label, summary
 
     pictures = write_pictures(result)
     output.show(summary(result.report), per_label(result.report))

@@ -12,9 +12,9 @@ import torch
 
 import seam
 from seam.jobs.result import Result
-from seam.report import gallery
-from seam.report.gallery import differing, pictures, write_pictures
-from seam.report.plots import disagreements, frontier_plot
+from seam.reporting import gallery
+from seam.reporting.gallery import differing, pictures, write_pictures
+from seam.reporting.plots import disagreements, frontier_plot
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from seam.data.images import ImageSamples
 from seam.jobs.result import Result
-from seam.report.plots import disagreements, frontier_plot
+from seam.reporting.plots import disagreements, frontier_plot
 
 MOST = 12
 NONE = "another label"

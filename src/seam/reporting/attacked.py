@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seam.defects.subjects import Examples
-from seam.report.plots import INK, ORANGE, new_figure, save_figure
+from seam.reporting.plots import INK, ORANGE, new_figure, save_figure
 
 TIMES = 10
 
