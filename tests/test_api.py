@@ -39,6 +39,8 @@ PROMISED = [
     "measure_defects",
     "pick_again",
     "plan",
+    "pull",
+    "push",
     "reengineer",
     "save_adapter",
     "transfer",

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from seam.jobs.plan import Plan, plan
     from seam.jobs.predict import Predictor, load
     from seam.jobs.result import Result
+    from seam.jobs.share import pull, push
     from seam.masking.parametrization import MaskSet, attach
     from seam.models.base import BaseModel
     from seam.models.load import BaseSpec, load_base
@@ -62,6 +63,8 @@ _HOMES = {
     "measure_defects": "jobs.defects",
     "pick_again": "jobs.again",
     "plan": "jobs.plan",
+    "pull": "jobs.share",
+    "push": "jobs.share",
     "reengineer": "jobs.direct",
     "save_adapter": "artefacts.adapter",
     "transfer": "jobs.indirect",
@@ -93,6 +96,8 @@ __all__ = [
     "measure_defects",
     "pick_again",
     "plan",
+    "pull",
+    "push",
     "reengineer",
     "save_adapter",
     "transfer",

@@ -47,6 +47,10 @@ class RunFolderError(SeamError, OSError):
     """A run folder cannot be written, is in use, or belongs to another configuration."""
 
 
+class HubError(SeamError, OSError):
+    """A model hub cannot be reached, refuses, or does not hold what was named."""
+
+
 class MissingExtraError(SeamError, ImportError):
     """An optional dependency is not installed; the message holds the install command."""
 

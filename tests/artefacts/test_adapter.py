@@ -846,6 +846,7 @@ def test_card_states_problem_base_and_figures() -> None:
     card = model_card(replace(tiny(), base=base, metrics=METRICS), license="apache-2.0")
     assert front_matter(card) == {
         "base_model": "org/model-1",
+        "base_model_relation": "adapter",
         "library_name": "seam",
         "license": "apache-2.0",
         "pipeline_tag": "image-classification",

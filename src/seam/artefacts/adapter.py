@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -65,8 +66,10 @@ def apply_adapter(adapter: Adapter, base: BaseModel) -> Headed:
     if adapter.base.fingerprint != base.fingerprint:
         raise BaseMismatchError(
             f"the adapter belongs to base model {shown(adapter.base.source)} with fingerprint "
-            f"{adapter.base.fingerprint[:12]}, not to {shown(base.source)} with fingerprint "
-            f"{base.fingerprint[:12]}; give the base model and weights it was made from"
+            f"{adapter.base.fingerprint[:12]}{_at(adapter.base.details.get('hub'))}, not to "
+            f"{shown(base.source)} with fingerprint {base.fingerprint[:12]}"
+            f"{_at(base.origin and base.origin.to_dict())}; give the base model and weights it was "
+            "made from"
         )
     if adapter.base.label_count != len(base.labels):
         raise AdapterError(
@@ -91,6 +94,12 @@ def apply_adapter(adapter: Adapter, base: BaseModel) -> Headed:
     model.replaced = None  # the base's own classifier is not part of the result
     _write_in(adapter, model.backbone)
     return model.eval()
+
+
+def _at(hub: object) -> str:
+    """The commit of a hub's repository, where one is known."""
+    revision = hub.get("revision") if isinstance(hub, Mapping) else None
+    return f" (revision {revision[:12]})" if isinstance(revision, str) and revision else ""
 
 
 @torch.no_grad()

@@ -39,7 +39,8 @@ class BaseReference:
 
     ``label_count`` is the number of base logits. ``members[k]`` are the numbers of the logits that
     output ``k`` stands for; empty for the rest in a one-vs-rest problem, and for new labels.
-    ``details`` (plain values) is whatever helps to find the base again, as its model arguments;
+    ``details`` (plain values) is whatever helps to find the base again, as its model arguments, and
+    the ``hub`` repository with its commit;
     ``head_layer`` the layer that a head replaces, where it was named.
     """
 
@@ -64,7 +65,7 @@ class BaseReference:
             base.fingerprint,
             len(base.labels),
             problem.references(base.labels),
-            dict(details or {}),
+            {**(details or {}), **({"hub": base.origin.to_dict()} if base.origin else {})},
             base.head_layer,
         )
 

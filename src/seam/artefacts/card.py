@@ -21,7 +21,8 @@ ROWS = {
     "head_only": "base with a trained head",
     "reengineered": "**this model**",
 }
-HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
+COMMIT = re.compile("[0-9a-f]{40}")
 
 USE = """\
 ## Use
@@ -41,8 +42,26 @@ model = predict.model  # a plain torch.nn.Module
 ```
 """
 
+USE_FROM_HUB = """\
+## Use
 
-def model_card(adapter: Adapter, *, license: str = "other") -> str:
+```bash
+seam pull {name}               # or use it at once:
+seam predict {name} image.png
+```
+
+```python
+import seam
+
+predict = seam.load("{name}")  # fetches the base model, and checks that it is the one
+model = predict.model  # a plain torch.nn.Module
+```
+"""
+
+
+def model_card(
+    adapter: Adapter, *, license: str | Mapping[str, str] = "other", repository: str = ""
+) -> str:
     """The card: YAML front matter, problem, base, measured figures, and how to load it.
 
     >>> print(model_card(adapter)[:20])  # doctest: +SKIP
@@ -50,7 +69,8 @@ def model_card(adapter: Adapter, *, license: str = "other") -> str:
     library_name: se
 
     The same adapter gives the same text. Labels and names are escaped: they show as they are and
-    cannot add links, columns or front matter. ``license`` is a licence's identifier on a hub.
+    cannot add links, columns or front matter. ``license`` is a licence's identifier on a hub, or
+    all that a hub's card says of one; ``repository`` the hub repository that the card is for.
     """
     parts = [
         _front_matter(adapter, license),
@@ -60,22 +80,21 @@ def model_card(adapter: Adapter, *, license: str = "other") -> str:
         _base(adapter),
         _accuracy(adapter.metrics),
         _size(adapter),
-        USE,
+        USE_FROM_HUB.format(name=repository) if repository else USE,
     ]
     return "\n".join(part for part in parts if part)
 
 
-def _front_matter(adapter: Adapter, license: str) -> str:
+def _front_matter(adapter: Adapter, license: str | Mapping[str, str]) -> str:
     values: dict[str, Any] = {
         "library_name": "seam",
-        "license": license,
+        **({"license": license} if isinstance(license, str) else license),
         "pipeline_tag": "image-classification",
         "tags": TAGS,
     }
-    place, _, name = adapter.base.source.partition(":")
-    hub = {"hf": name, "timm": f"timm/{name}" if "." in name else ""}.get(place, "")
-    if HUB_ID.fullmatch(hub):
-        values["base_model"] = hub
+    hub = _hub(adapter).get("repository", "")
+    if HUB_NAME.fullmatch(hub):
+        values |= {"base_model": hub, "base_model_relation": "adapter"}
     return f"---\n{yaml.safe_dump(values)}---\n"
 
 
@@ -101,11 +120,24 @@ def _problem(adapter: Adapter) -> str:
     return f"## Problem ({problem.kind})\n\n" + "\n".join(rows) + "\n"
 
 
+def _hub(adapter: Adapter) -> dict[str, str]:
+    """Where on a hub the base came from, as far as the adapter says."""
+    found = adapter.base.details.get("hub")
+    if isinstance(found, Mapping):
+        return {key: value for key, value in found.items() if isinstance(value, str)}
+    place, _, name = adapter.base.source.partition(":")
+    return {
+        "repository": {"hf": name, "timm": f"timm/{name}" if "." in name else ""}.get(place, "")
+    }
+
+
 def _base(adapter: Adapter) -> str:
-    base = adapter.base
+    base, hub = adapter.base, _hub(adapter)
+    pinned = f"revision `{hub['revision']}`" if COMMIT.fullmatch(hub.get("revision", "")) else ""
+    origin = f"From {escape(hub.get('repository', ''))}, {pinned}.\n" if pinned else ""
     return (
         f"## Base model\n\n{escape(base.source)}, {base.label_count} labels, input "
-        f"{adapter.preprocessing.size} x {adapter.preprocessing.size} pixels.\n"
+        f"{adapter.preprocessing.size} x {adapter.preprocessing.size} pixels.\n{origin}"
         f"Fingerprint (SHA-256): `{base.fingerprint}`\n"
     )
 

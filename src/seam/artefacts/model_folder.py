@@ -35,7 +35,10 @@ from seam.shrink.fold import drop_norm
 FORMAT, VERSION = "seam-model", 1
 MANIFEST, TENSORS, PROGRAM = "model.json", "model.safetensors", "model.pt2"
 MAX_MANIFEST = 64 * 2**20
-FILE_ARGUMENTS = ("checkpoint_path", "pretrained", "pretrained_cfg", "pretrained_cfg_overlay")
+FILE_ARGUMENTS = (
+    *("checkpoint_path", "cache_dir"),
+    *("pretrained", "pretrained_cfg", "pretrained_cfg_overlay"),
+)
 """Model arguments with which a manifest could have a library open files or the network."""
 _MEND = "make it again with seam reengineer"
 
@@ -210,6 +213,18 @@ def load_model(
             f"the model in {shown(place)} does not fit its architecture "
             f"({one_line(error)}); {_MEND}"
         ) from error
+
+
+def load_manifest(folder: str | Path) -> ModelManifest:
+    """What a model folder says of its model; no tensor is read.
+
+    >>> load_manifest("runs/seven/model").problem.outputs  # doctest: +SKIP
+    ('not 7', '7')
+
+    Raises:
+        ModelError: as `load_model`.
+    """
+    return _read_manifest(existing(Path(folder)))[1]
 
 
 def _architecture(place: Path, recipe: Mapping[str, Any]) -> nn.Module:

@@ -37,7 +37,7 @@ class RunFolder:
             RunFolderError: it holds a run of other settings (the message shows the difference), or
                 something else.
         """
-        if self._config.exists():
+        if self.holds_run:
             different = differences(_complete(self.settings()), settings)
             if different:
                 raise RunFolderError(
@@ -60,7 +60,7 @@ class RunFolder:
                 is not what it was when the run began.
         """
         self.check(settings)
-        if not self._config.exists():
+        if not self.holds_run:
             text = yaml.safe_dump(plain(settings), sort_keys=False, allow_unicode=True)
             write_text(self._config, text)
         with self.held():
@@ -127,6 +127,11 @@ class RunFolder:
                 f"'{self._config}' holds no settings; restore it, or start again elsewhere"
             )
         return found
+
+    @property
+    def holds_run(self) -> bool:
+        """Whether a run was begun here; an adapter that was pulled lies in a folder without."""
+        return self._config.exists()
 
     @property
     def adapter(self) -> Path:

@@ -12,17 +12,19 @@ from seam.cli.options import Config, Json, Quiet
 
 
 def run(
-    adapter: Annotated[Path, typer.Argument(help="Adapter folder, as RUN/adapter.")],
+    adapter: Annotated[
+        Path, typer.Argument(help="Adapter folder, as RUN/adapter; or USER/NAME on a hub.")
+    ],
     json: Json = False,
     quiet: Quiet = False,
     config: Config = None,
 ) -> None:
     """Show what an adapter holds, layer by layer; needs no base model."""
-    from seam.artefacts.adapter import load_adapter
+    from seam.jobs.share import open_adapter
     from seam.reporting.terminal import adapter_table, describe_adapter
 
     output = Output(json, quiet)
-    found = describe_adapter(load_adapter(adapter))
+    found = describe_adapter(open_adapter(adapter))
     output.show(adapter_table(found))
     output.show("next: seam predict RUN IMAGE, or seam.load(ADAPTER, base=...) in Python")
     output.document(found)

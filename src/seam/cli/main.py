@@ -14,6 +14,8 @@ from seam.cli.evaluate import run as evaluate
 from seam.cli.export import run as export
 from seam.cli.inspect import run as inspect
 from seam.cli.predict import run as predict
+from seam.cli.pull import run as pull
+from seam.cli.push import run as push
 from seam.cli.reengineer import run as reengineer
 from seam.cli.transfer import run as transfer
 from seam.errors import SeamError
@@ -35,6 +37,8 @@ app.command("evaluate")(evaluate)
 app.command("export")(export)
 app.command("inspect")(inspect)
 app.command("predict")(predict)
+app.command("push")(push)
+app.command("pull")(pull)
 app.command("demo")(demo)
 
 

@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 from torch import nn
 
-from seam.artefacts.adapter import apply_adapter, load_adapter
-from seam.artefacts.adapter_file import recorded_digest
+from seam.artefacts.adapter import Adapter, apply_adapter, load_adapter
 from seam.artefacts.atomic import existing
+from seam.artefacts.hub import fetch, hub_name
 from seam.artefacts.model_folder import MANIFEST, load_model
 from seam.artefacts.run import RunFolder
 from seam.core.preprocessing import Preprocessing
@@ -23,6 +23,8 @@ from seam.errors import DataError, RunFolderError
 from seam.exporting.session import Session, open_session
 from seam.exporting.sidecar import ExportError, find_export, read_sidecar
 from seam.jobs.again import base_of
+from seam.jobs.bases import base_of_adapter
+from seam.jobs.shrunk import check_pair
 from seam.models.base import BaseModel
 
 
@@ -99,52 +101,67 @@ def load(path: str | Path, *, base: BaseModel | None = None, device: str = "cpu"
 
     >>> load("runs/seven")(["photo.png"])[0]["label"]  # doctest: +SKIP
     '7'
+    >>> load("somebody/vehicles").outputs  # doctest: +SKIP
+    ('beach wagon', 'sports car')
 
     Args:
         path: a run folder, its ``model`` or an adapter folder, or what `seam.export` wrote: a
-            folder such as ``RUN/export/onnx``, or the model file in it.
-        base: the base model; needed where ``path`` does not say how to load it. An exported model
-            needs none.
+            folder such as ``RUN/export/onnx``, or the model file in it; or USER/NAME of a hub's
+            repository, where no folder here has that name.
+        base: the base model; needed where ``path`` does not say how to load it. An exported or a
+            shrunk model needs none.
         device: where to run the base model that is loaded. Exported models run on the CPU.
 
     Raises:
         AdapterError: the adapter is damaged, or belongs to another base.
-        ModelError: the shrunk model is damaged.
-        RunFolderError: ``path`` is no finished run, and no base is given.
+        ModelError: the shrunk model is damaged, or the base has to be given.
+        RunFolderError: ``path`` is no finished run.
+        HubError: the hub cannot be reached, or the repository holds no adapter.
         ExportError: the exported model is damaged.
         MissingExtraError: its runtime is not installed.
     """
+    repository = hub_name(path)
+    if repository is not None:
+        return _from_hub(repository, base, device)
     place = Path(path)
     sidecar = find_export(place)
     if sidecar is not None:
         return _exported(sidecar)
     for small in (place, RunFolder(place).model, place.parent if place.is_file() else place):
         if (existing(small) / MANIFEST).exists():
-            return _shrunk(small, base, device)
+            return _shrunk(small, RunFolder(small.parent).adapter, base, device)
     is_adapter = (existing(place) / "adapter.json").exists()  # a killed writer may have moved it
     adapter_folder = place if is_adapter else place / "adapter"
-    if base is None:
-        run = place.parent if adapter_folder == place else place
-        folder = RunFolder(run)
+    folder = RunFolder(place.parent if is_adapter else place)
+    there = existing(adapter_folder).exists()
+    if base is None and (folder.holds_run or not there):
         settings = folder.settings()
-        if not existing(adapter_folder).exists():
+        if not there:
             raise RunFolderError(
-                f"run '{run}' has no adapter yet; run seam reengineer again to finish it"
+                f"run '{folder.path}' has no adapter yet; run seam reengineer again to finish it"
             )
         base = base_of(settings, device)
-    adapter = load_adapter(adapter_folder)
+    return _applied(load_adapter(adapter_folder), base, device)
+
+
+def _from_hub(repository: str, base: BaseModel | None, device: str) -> Predictor:
+    """What a hub's repository holds: its shrunk model, or else its adapter on the base."""
+    found = fetch(repository)
+    if found.has_model:
+        return _shrunk(found.folder / "model", found.folder, base, device)
+    return _applied(load_adapter(found.folder), base, device)
+
+
+def _applied(adapter: Adapter, base: BaseModel | None, device: str) -> Predictor:
+    """An adapter on its base model, which is fetched where none is given."""
+    base = base or base_of_adapter(adapter, device)
     return Predictor(apply_adapter(adapter, base), adapter.problem.outputs, adapter.preprocessing)
 
 
-def _shrunk(folder: Path, base: BaseModel | None, device: str) -> Predictor:
-    """A run's model with its removed channels gone."""
+def _shrunk(folder: Path, adapter: Path, base: BaseModel | None, device: str) -> Predictor:
+    """A model with its removed channels gone; the adapter beside it must be of the same point."""
     model, manifest = load_model(folder, base=base.module if base is not None else None)
-    beside = recorded_digest(RunFolder(folder.parent).adapter)
-    if beside not in (None, manifest.adapter):
-        raise RunFolderError(
-            f"run '{folder.parent}' was interrupted while a point was chosen: its adapter and its "
-            "model are of two points; choose again with seam reengineer --out RUN --pick EPOCH"
-        )
+    check_pair(folder, manifest, adapter)
     return Predictor(model.to(device), manifest.problem.outputs, manifest.preprocessing)
 
 

@@ -18,6 +18,7 @@ from seam.artefacts.run import RunFolder
 from seam.data.prepare import ProblemData
 from seam.errors import ConfigError
 from seam.evaluation.cost import executed_macs
+from seam.jobs.bases import details_of
 from seam.jobs.latency_budget import measured_ratio
 from seam.jobs.measure import Costs, test_figures
 from seam.jobs.shrunk import Finished, finished
@@ -160,8 +161,6 @@ def adapter_of(task: Task, snapshot: Mapping[str, Tensor]) -> Adapter:
         head_kind=task.settings.search.head,
         problem=task.problem,
         preprocessing=task.base.preprocessing,
-        base=BaseReference.of(
-            task.base, task.problem, {"model_args": (task.base.recipe or {}).get("model_args", {})}
-        ),
+        base=BaseReference.of(task.base, task.problem, details_of(task.base.recipe)),
         config=task.settings.search.to_dict(),
     )

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
 from seam.artefacts.adapter import Adapter
+from seam.artefacts.adapter_file import recorded_digest
+from seam.artefacts.atomic import shown
 from seam.artefacts.model_folder import (
     ModelManifest,
     architecture_recipe,
     changed_attributes,
 )
+from seam.errors import RunFolderError
 from seam.evaluation.accuracy import first_images
 from seam.jobs.task import Task
 from seam.shrink.remove import bits_of
@@ -60,3 +64,16 @@ def finished(task: Task, adapter: Adapter, masked: nn.Module) -> Finished:
         folded=small.folded,
     )
     return Finished(small.module.to(memory_format=torch.channels_last), facts, manifest)
+
+
+def check_pair(folder: Path, manifest: ModelManifest, adapter: Path) -> None:
+    """That the shrunk model in ``folder`` and the adapter beside it are of the same point.
+
+    Raises:
+        RunFolderError: they are not, as after a kill while a point was chosen.
+    """
+    if recorded_digest(adapter) not in (None, manifest.adapter):
+        raise RunFolderError(
+            f"{shown(folder)} and the adapter beside it are of two points of a search; choose the "
+            "point again with seam reengineer --out RUN --pick EPOCH"
+        )

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from seam.core.preprocessing import Preprocessing
 from seam.errors import LabelError, ModelError, in_line
+from seam.models.origin import Origin
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class BaseModel:
         recipe: how `BaseSpec` loads it again (plain values), recorded in run folders; None for an
             own module, which has to be passed again.
         head_layer: name of the layer that a new head replaces; by default it is looked for.
+        origin: the hub repository that its weights came from, where that is known.
     """
 
     module: nn.Module
@@ -41,6 +43,7 @@ class BaseModel:
     source: str = "own"
     recipe: dict[str, Any] | None = None
     head_layer: str = ""
+    origin: Origin | None = None
 
     def example(self) -> Tensor:
         """A batch of one blank image, on the module's device."""

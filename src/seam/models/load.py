@@ -17,6 +17,7 @@ from torch import nn
 from seam.core.preprocessing import Preprocessing
 from seam.errors import ConfigError, LabelError, ModelError, in_line, nearest
 from seam.models.base import BaseModel
+from seam.models.origin import origin_of, pinned
 from seam.models.weights import load_weights, read_weights
 from seam.models.zoo import ZOO, shipped_weights
 
@@ -40,6 +41,8 @@ class BaseSpec:
             else what the library says.
         preprocessing: values that replace those of the model's own configuration.
         head_layer: name of the layer that a new head replaces, where it cannot be found by itself.
+        revision: commit of the hub's repository to take timm's pretrained weights from; by default
+            the one that its main branch is at, which is recorded.
     """
 
     name: str
@@ -48,10 +51,12 @@ class BaseSpec:
     labels_file: str | None = None
     preprocessing: dict[str, Any] = field(default_factory=dict)
     head_layer: str = ""
+    revision: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """The specification as plain values; files by their absolute path."""
-        named = {"head_layer": self.head_layer} if self.head_layer else {}
+        optional = {"head_layer": self.head_layer, "revision": self.revision}
+        named = {name: value for name, value in optional.items() if value}
         return {
             **named,
             "name": _absolute_name(self.name),
@@ -61,8 +66,13 @@ class BaseSpec:
             "preprocessing": dict(self.preprocessing),
         }
 
-    def load(self, device: torch.device | str = "cpu") -> BaseModel:
+    def load(self, device: torch.device | str = "cpu", *, label_count: int = 0) -> BaseModel:
         """Build the model, fill in its weights, find its labels, and try it once.
+
+        Args:
+            device: where to put it.
+            label_count: so many labels are called by their numbers where they are unknown; by
+                default they are refused then.
 
         Raises:
             ModelError: the name is unknown, the weights do not fit, the input size cannot be taken.
@@ -72,14 +82,17 @@ class BaseSpec:
         module, preprocessing, own_labels = self._build(pretrained=not self.weights)
         if self.weights:
             load_weights(module, state, self.weights)
+        labels = self._labels(metadata) or own_labels or tuple(map(str, range(label_count)))
+        from_hub = self.name.startswith("timm:") and not self.weights
         base = BaseModel(
             # Convolutions run a quarter faster on the CPU with channels last.
             module.float().to(device).to(memory_format=torch.channels_last).eval(),
-            self._labels(metadata) or own_labels or _unknown_labels(self.name),
+            labels or _unknown_labels(self.name),
             self._preprocessing(preprocessing),
             self.name,
             self.to_dict(),
             self.head_layer,
+            origin_of(module, self.revision) if from_hub else None,
         )
         base.check()
         return base
@@ -103,7 +116,14 @@ class BaseSpec:
                 f"zoo:NAME, model:FOLDER{nearest(self.name, [f'zoo:{each}' for each in ZOO])}"
             )
         build = {"timm": _timm, "torchvision": _torchvision, "zoo": _zoo, "model": _shrunk}[source]
-        return build(name, self.model_args, pretrained)
+        arguments = dict(self.model_args)
+        if self.revision and pretrained:
+            if source != "timm":
+                raise ModelError(
+                    f"{self.name} does not come from a hub, so it has no revision; leave that out"
+                )
+            arguments |= pinned(name, self.revision)
+        return build(name, arguments, pretrained)
 
     def _preprocessing(self, own: Preprocessing) -> Preprocessing:
         known = [each.name for each in fields(Preprocessing)]
@@ -133,6 +153,7 @@ def load_base(
     model_args: Mapping[str, Any] | None = None,
     labels_file: str | Path | None = None,
     head_layer: str = "",
+    revision: str = "",
     **preprocessing: Any,
 ) -> BaseModel:
     """A trained classifier by name; short for ``BaseSpec(...).load()``.
@@ -150,6 +171,7 @@ def load_base(
         labels_file=None if labels_file is None else str(labels_file),
         preprocessing=preprocessing,
         head_layer=head_layer,
+        revision=revision,
     ).load()
 
 

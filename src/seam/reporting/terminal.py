@@ -103,14 +103,27 @@ def _title(report: Mapping[str, Any]) -> Text:
 
 def dry_run(facts: Mapping[str, Any]) -> Table:
     """What a search would do, without doing it."""
-    table = Table(show_header=False, show_edge=False, title="dry run: nothing was written")
+    return _facts(facts, "dry run: nothing was written")
+
+
+def shared_table(facts: Mapping[str, Any]) -> Table:
+    """What was, or would be, uploaded to a hub, or was fetched from one."""
+    dry = "revision" in facts and facts["revision"] is None
+    return _facts(facts, "dry run: nothing was uploaded" if dry else "")
+
+
+def _facts(facts: Mapping[str, Any], title: str) -> Table:
+    """Names and values, one a line."""
+    table = Table(show_header=False, show_edge=False, title=title)
     table.add_column(style="bold")
     table.add_column()
     for name, value in facts.items():
-        shown = (
-            ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
-        )
-        table.add_row(name.replace("_", " "), Text(str(shown)))
+        shown = [str(value)]
+        if isinstance(value, dict):
+            shown = [f"{k} {v}" for k, v in value.items() if v is not None]
+        elif isinstance(value, list):
+            shown = [*map(str, value)]
+        table.add_row(name.replace("_", " "), Text(", ".join(shown)))
     return table
 
 

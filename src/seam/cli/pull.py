@@ -1,0 +1,33 @@
+"""`seam pull`: an adapter from a model hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from seam.cli.console import Output
+from seam.cli.options import Config, Json, Quiet
+
+
+def run(
+    repository: Annotated[str, typer.Argument(help="USER/NAME on the hub.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for it; by default it stays in the hub's cache.")
+    ] = None,
+    revision: Annotated[
+        str | None, typer.Option(help="Branch, tag or commit; by default the main branch.")
+    ] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    config: Config = None,
+) -> None:
+    """Fetch an adapter from a model hub and check it; needs no base model."""
+    from seam.jobs.share import pull
+    from seam.reporting.terminal import shared_table
+
+    output = Output(json, quiet)
+    found = pull(repository, out=out, revision=revision)
+    output.show(shared_table(found), f"next: seam predict {out or repository} IMAGE")
+    output.document(found)
