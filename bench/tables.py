@@ -343,6 +343,7 @@ def render(name: str, root: Path, document: Path) -> str:
         return [json.loads(file.read_text(encoding="utf-8")) for file in files]
 
     import channel_tables
+    import cli_tables
     import transfer_tables
 
     merged = "default_vs_paper.json"
@@ -359,6 +360,8 @@ def render(name: str, root: Path, document: Path) -> str:
         "channels-size": lambda: channel_tables.sizes(read_all("channels")),
         "transfer": lambda: transfer_tables.students(read_all("transfer")),
         "peers": lambda: peers(root / RESULTS),
+        "commands": cli_tables.commands,
+        "exit-codes": cli_tables.exit_codes,
         "presets": presets,
         "transfer-presets": transfer_presets,
         "picture": lambda: picture(root, document),

@@ -6,13 +6,20 @@ ends with exit code 2.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 
 class SeamError(Exception):
     """Base of all errors that a user can mend.
 
     >>> issubclass(LabelError, SeamError) and issubclass(LabelError, ValueError)
     True
+
+    ``page`` is the page of the documentation that helps with errors of this kind, if there is one;
+    the command line names it.
     """
+
+    page: ClassVar[str] = ""
 
 
 class ConfigError(SeamError, ValueError):
@@ -38,17 +45,25 @@ class NumericalError(SeamError, ArithmeticError):
 class AdapterError(SeamError, ValueError):
     """An adapter file is truncated, damaged, hostile or of another format version."""
 
+    page = "docs/adapter-format.md#what-a-reader-checks"
+
 
 class BaseMismatchError(AdapterError):
     """An adapter belongs to another base model."""
+
+    page = "docs/adapter-format.md#applying-an-adapter"
 
 
 class RunFolderError(SeamError, OSError):
     """A run folder cannot be written, is in use, or belongs to another configuration."""
 
+    page = "docs/run-folder.md"
+
 
 class HubError(SeamError, OSError):
     """A model hub cannot be reached, refuses, or does not hold what was named."""
+
+    page = "docs/hub.md"
 
 
 class MissingExtraError(SeamError, ImportError):

@@ -24,12 +24,18 @@ def client() -> HfApi:
     """The hub's own client, without progress bars."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     from huggingface_hub import HfApi
+
+    without_bars()
+    return HfApi(library_name="seam")
+
+
+def without_bars() -> None:
+    """Have nothing but seam itself draw progress: bars of others fill logs, and spoil its own."""
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that an environment variable has the last word
         disable_progress_bars()
-    return HfApi(library_name="seam")
 
 
 def offline() -> bool:

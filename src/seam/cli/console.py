@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 PIPED_WIDTH = 140
 """Columns of a table that goes into a file or a pipe, whatever the terminal's width."""
+WIDE = 70
+"""Columns from which on a progress bar has room for an epoch's figures beside it."""
+SILENCE_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -56,15 +60,27 @@ class Output:
 
 
 class Lines(Silent):
-    """One line an epoch, for logs."""
+    """One line an epoch, for logs; in long epochs one a minute, so that nobody thinks it hangs."""
+
+    def __init__(self) -> None:
+        self._said = time.monotonic()
+
+    def step(self, epoch: int, epochs: int, step: int, steps: int) -> None:
+        """A line now and then."""
+        if time.monotonic() - self._said >= SILENCE_S:
+            self._say(f"epoch {epoch + 1}/{epochs}  step {step}/{steps}")
 
     def stage(self, text: str) -> None:
         """A line that names the stage."""
-        print(text, file=sys.stderr, flush=True)
+        self._say(text)
 
     def point(self, point: Point, epochs: int) -> None:
         """A line with the epoch's figures."""
-        print(describe(point, epochs), file=sys.stderr, flush=True)
+        self._say(describe(point, epochs))
+
+    def _say(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+        self._said = time.monotonic()
 
 
 class Bars:
@@ -72,15 +88,21 @@ class Bars:
 
     def __init__(self, console: Console) -> None:
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.table import Column
 
+        def cut() -> Column:  # the one column that gives way: a bar never takes two lines
+            return Column(no_wrap=True, overflow="ellipsis", ratio=1)
+
+        wide = console.width >= WIDE
         self._progress: Progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
+            TextColumn("{task.description}", table_column=None if wide else cut()),
+            BarColumn(bar_width=10 if wide else 5),
             TextColumn("{task.percentage:>3.0f} %"),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[figures]}"),
+            *([TextColumn("{task.fields[figures]}", table_column=cut())] if wide else []),
             console=console,
             transient=True,
+            expand=True,
         )
         self._task: TaskID | None = None
 

@@ -12,6 +12,7 @@ from seam.cli.console import fail
 from seam.cli.demo import run as demo
 from seam.cli.evaluate import run as evaluate
 from seam.cli.export import run as export
+from seam.cli.init import run as init
 from seam.cli.inspect import run as inspect
 from seam.cli.predict import run as predict
 from seam.cli.pull import run as pull
@@ -22,6 +23,13 @@ from seam.errors import SeamError
 
 # What typer raises for bad usage: click's UsageError, or its own copy of it; it exports neither.
 UsageError: Any = typer.BadParameter.__base__
+
+EXIT_CODES = {
+    0: "done",
+    1: "a defect of seam, or of something below it; a traceback says where",
+    2: "a mistake, in one line that names the mend; nothing is half-written",
+    130: "stopped by Ctrl-C; what was finished is kept, and the same command goes on",
+}
 
 app = typer.Typer(
     name="seam",
@@ -39,6 +47,7 @@ app.command("inspect")(inspect)
 app.command("predict")(predict)
 app.command("push")(push)
 app.command("pull")(pull)
+app.command("init")(init)
 app.command("demo")(demo)
 
 
@@ -67,7 +76,7 @@ def main() -> None:
     try:
         code = app(prog_name="seam", standalone_mode=False)
     except SeamError as error:
-        fail(str(error))
+        fail(f"{error} (see {error.page})" if error.page else str(error))
         code = 2
     except UsageError as error:
         _misused(error)

@@ -17,17 +17,24 @@ def _read_config(ctx: typer.Context, path: Path | None) -> Path | None:
     if path is None:
         return None
     values = read_yaml(path, what="config file")
-    known = {parameter.name: parameter for parameter in ctx.command.params if parameter.name}
+    known = {name: each for each in ctx.command.params for name in spellings(each)}
     defaults: dict[str, Any] = {}
     for key, value in values.items():
-        name = str(key).replace("-", "_")
+        name = str(key).replace("_", "-")
         if name not in known or name == "config":
             raise ConfigError(
                 f"config file '{path}': option '{key}' is unknown{nearest(name, list(known))}"
             )
-        defaults[name] = _as_option(value, repeated=bool(getattr(known[name], "multiple", False)))
+        repeated = bool(getattr(known[name], "multiple", False))
+        defaults[str(known[name].name)] = _as_option(value, repeated=repeated)
     ctx.default_map = {**(ctx.default_map or {}), **defaults}
     return path
+
+
+def spellings(parameter: Any) -> list[str]:
+    """How a config file may call an option or an argument: as its flag, or as Python does."""
+    flags = [flag.removeprefix("--") for flag in parameter.opts if flag.startswith("--")]
+    return [*flags, str(parameter.name).replace("_", "-")]
 
 
 Config = Annotated[

@@ -34,6 +34,8 @@ class ExportError(SeamError, ValueError):
     True
     """
 
+    page = "docs/export.md"
+
 
 @dataclass(frozen=True)
 class Exported:

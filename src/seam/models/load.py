@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from seam.artefacts.hub_client import without_bars
 from seam.core.preprocessing import Preprocessing
 from seam.errors import ConfigError, LabelError, ModelError, in_line, nearest
 from seam.models.base import BaseModel
@@ -220,6 +221,7 @@ def _timm(name: str, model_args: Mapping[str, Any], pretrained: bool) -> Built:
     from timm.data.config import resolve_model_data_config
     from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
 
+    without_bars()
     if not timm.is_model(name.split(".", maxsplit=1)[0]):
         raise ModelError(f"timm has no model '{name}'" + nearest(name, timm.list_models(), count=2))
     module = _built(
@@ -253,8 +255,9 @@ def _torchvision(name: str, model_args: Mapping[str, Any], pretrained: bool) -> 
             f"torchvision has no classifier '{name}'" + nearest(name, classifiers, count=2)
         )
     weights = models.get_model_weights(name).DEFAULT
+    arguments = {"progress": False, **model_args}
     module = _built(
-        lambda: models.get_model(name, weights=weights if pretrained else None, **model_args),
+        lambda: models.get_model(name, weights=weights if pretrained else None, **arguments),
         f"torchvision:{name}",
     )
     transforms = weights.transforms()
