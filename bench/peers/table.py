@@ -2,7 +2,7 @@
 
     python bench/peers/table.py
 
-A run of ours counts where a peer has the same data split and the same number of epochs.
+Ours are rows of bench/channels.py in the same folder, with the same data split and epochs.
 """
 
 from __future__ import annotations
@@ -29,15 +29,20 @@ def read(folder: Path) -> list[dict[str, Any]]:
 
 
 def gathered(results: Path) -> list[dict[str, Any]]:
-    """The peers' rows and those of ours that they can be held against."""
-    peers = read(results / "peers")
-    known = {(peer["split_hash"], peer["seed"], peer["epochs"]) for peer in peers}
-    ours = []
-    for row in read(results / "channels"):
+    """The rows in the peers' folder: theirs, and ours as bench/channels.py writes them.
+
+    Raises:
+        ValueError: rows of one problem, seed and number of epochs are not of the same split.
+    """
+    rows = []
+    splits: dict[tuple[Any, ...], str] = {}
+    for row in read(results / "peers"):
         epochs = row["settings"]["search"]["epochs"]
-        if (row["split_hash"], row["seed"], epochs) in known:
-            ours.append({**row, "method": "ours", "epochs": epochs})
-    return [*ours, *peers]
+        rows.append({"method": "ours", "epochs": epochs, **row})
+        key = (row["base"], *row["problem"]["outputs"], row["seed"], epochs)
+        if splits.setdefault(key, row["split_hash"]) != row["split_hash"]:
+            raise ValueError(f"rows of {key} have different data splits; run them again")
+    return rows
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -106,7 +111,7 @@ def note(rows: Sequence[Row]) -> str:
         "Accuracies, MACs and parameters in %, differences in points, over seeds: mean (lowest to "
         "highest). MACs are those executed. Times are ratios to the base's, per runtime, at batch "
         "1 / 16. Seconds: pruning or search, and tuning. `paper`: weights only, no speed-up. "
-        f"Threads: {threads or 'not recorded'}. Source: `{RESULTS}/peers`, `{RESULTS}/channels`."
+        f"Threads: {threads or 'not recorded'}. Source: `{RESULTS}/peers`."
     )
     return "\n".join([text, *(["", *(f"- {limit}." for limit in limits)] if limits else [])])
 

@@ -159,14 +159,11 @@ def test_the_table_holds_ours_beside_the_peers(tmp_path: Path) -> None:
         "split_hash": "abc",
         "latency": {"openvino": {"1": {"ratio": 0.5}, "16": {"ratio": 0.25}}},
     }
-    other = {**row, "split_hash": "of another split"}
-    for name, each in {"a": row, "b": other}.items():
-        (tmp_path / "channels").mkdir(exist_ok=True)
-        ours = {**each, "settings": {"search": {"epochs": 4}}}
-        (tmp_path / "channels" / f"{name}.json").write_text(json.dumps(ours))
     (tmp_path / "peers").mkdir()
+    ours = {**row, "settings": {"search": {"epochs": 4}}}
+    (tmp_path / "peers" / "ours_0.json").write_text(json.dumps(ours))
     for seed in (0, 1):
-        peer = {**row, "method": "l1", "epochs": 4, "seed": seed, "limits": ["a limit"]}
+        peer = {**ours, "method": "l1", "epochs": 4, "seed": seed, "limits": ["a limit"]}
         (tmp_path / "peers" / f"l1_{seed}.json").write_text(json.dumps(peer))
     lines = table.table(table.gathered(tmp_path)).splitlines()
     heads, first, second = ([c.strip() for c in lines[i].split("|")[1:-1]] for i in (0, 2, 3))
@@ -179,3 +176,7 @@ def test_the_table_holds_ours_beside_the_peers(tmp_path: Path) -> None:
     )
     assert found["openvino, 1 / 16"] == "0.500 / 0.250"
     assert lines[-1] == "- l1: a limit."
+    other = {**ours, "split_hash": "of another split"}
+    (tmp_path / "peers" / "other_0.json").write_text(json.dumps(other))
+    with pytest.raises(ValueError, match="different data splits"):
+        table.gathered(tmp_path)
