@@ -1,6 +1,7 @@
 """Channels searched, removed, fine-tuned: accuracy, MACs, weights at sizes fixed beforehand.
 
     python bench/channels.py resnet20 --labels ship,truck,frog --seed 0 --run runs/r20_stf_0
+    python bench/channels.py vgg16 --labels airplane --run runs/vgg_0 --set precision=bfloat16
     python bench/channels.py resnet20 --run runs/r20_stf_0 --latency
 
 The size is the target of each base (`SETTINGS`), not chosen on any accuracy; the point is the most
@@ -29,13 +30,15 @@ BASES = {"resnet20": resnet20, "vgg16": vgg16, "mobilenet": mobilenet}
 DATA = {"resnet20": "cifar10", "vgg16": "cifar10", "mobilenet": "imagenet40_64px"}
 SETTINGS: dict[str, dict[str, Any]] = {
     "resnet20": {"final_macs": 0.25, "levels": 2, "growth": 6.0, "fall": 0.1},
-    "vgg16": {"final_macs": 0.04, "levels": 2, "growth": 6.0, "fall": 0.1},
+    "vgg16": {"final_macs": 0.04, "levels": 3, "growth": 6.0, "fall": 0.2},
     "mobilenet": {"final_macs": 0.35, "levels": 1, "fall": 0.1, "batch_size": 32},
 }
-EPOCHS = {
-    "resnet20": {"subset": 48, "one-vs-rest": 16},
-    "vgg16": {"subset": 28, "one-vs-rest": 10},
-    "mobilenet": {"subset": 8},
+LENGTHS: dict[tuple[str, str], dict[str, int]] = {
+    ("resnet20", "subset"): {"epochs": 48, "views": 8},
+    ("resnet20", "one-vs-rest"): {"epochs": 16, "views": 4},
+    ("vgg16", "subset"): {"epochs": 40, "views": 8},
+    ("vgg16", "one-vs-rest"): {"epochs": 12, "views": 4},
+    ("mobilenet", "subset"): {"epochs": 6, "views": 2},
 }
 
 
@@ -47,7 +50,9 @@ def problem_of(labels: str) -> Problem:
 def changes_of(name: str, problem: Problem, args: argparse.Namespace) -> dict[str, Any]:
     """The settings of a run: the preset's, the base's size, all negatives."""
     changes = {"granularity": "channel", "seed": args.seed, **SETTINGS[name]}
-    changes["epochs"] = args.epochs or EPOCHS[name][problem.kind]
+    changes |= LENGTHS[name, problem.kind]
+    if args.epochs:
+        changes["epochs"] = args.epochs
     changes["keep_macs"] = changes["final_macs"]
     if problem.kind == "one-vs-rest":
         changes["negatives"] = "all"
