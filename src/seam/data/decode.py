@@ -63,10 +63,16 @@ def open_image(data: bytes, channels: int) -> Image.Image:
     """As `decode`, but damaged bytes make Pillow raise almost anything, so callers catch it all."""
     with Image.open(io.BytesIO(data)) as image:
         image.load()
-        upright = ImageOps.exif_transpose(image) if _is_turned(image) else image
-    if upright.mode.startswith("I;16"):  # Pillow clips 16 bits to 8 where it should scale
-        upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
-    return upright.convert("L" if channels == 1 else "RGB")
+        picture = upright(image)
+    return picture.convert("L" if channels == 1 else "RGB")
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """A picture as it was seen, with 8 bits a value."""
+    turned = ImageOps.exif_transpose(image) if _is_turned(image) else image
+    if turned.mode.startswith("I;16"):  # Pillow clips 16 bits to 8 where it should scale
+        return Image.fromarray((np.asarray(turned) >> 8).astype(np.uint8))
+    return turned
 
 
 def _is_turned(image: Image.Image) -> bool:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from seam.core.problem import LabelIndex
 from seam.data.decode import ImageSource
+from seam.data.folder import survey
 from seam.errors import DataError, LabelError, nearest
 
 SPLITS = {
@@ -42,7 +43,8 @@ def load_splits(data: str | Path | Mapping[str, Any]) -> dict[str, LabelledImage
     """The splits of ``data``: ``train`` always, ``validation`` and ``test`` where it has them.
 
     ``data`` is an image folder, a folder of parquet files, a hub name, ``digits`` (scikit-learn's
-    handwritten digits), or a `datasets.DatasetDict`.
+    handwritten digits), a `datasets.DatasetDict`, or PyTorch data sets by the split's name, as in
+    ``{"train": DATASET, "test": DATASET, "labels": NAMES}`` (see `seam.data.own`).
 
     Raises:
         DataError: nothing is found there, or it holds no image or no label column.
@@ -50,14 +52,14 @@ def load_splits(data: str | Path | Mapping[str, Any]) -> dict[str, LabelledImage
     if not isinstance(data, str | Path | Mapping):
         raise DataError(
             f"the data is a {type(data).__name__}; give a folder, a hub name, or splits by name "
-            "(a DatasetDict)"
+            "(a DatasetDict, or {'train': DATASET, 'test': DATASET})"
         )
     raw = data if isinstance(data, Mapping) else _load(str(data))
     splits: dict[str, LabelledImages] = {}
     for part, names in SPLITS.items():
         found = next((name for name in names if name in raw), None)
         if found is not None:
-            splits[part] = _labelled(raw[found], f"{found} split")
+            splits[part] = _labelled(raw[found], f"{found} split", raw.get("labels"))
     if "train" not in splits:
         found = ", ".join(map(str, raw)) or "nothing"
         raise DataError(f"the data has no train split, only {found}; add one")
@@ -185,8 +187,13 @@ def _load(data: str) -> Mapping[str, Any]:
     import datasets
 
     datasets.disable_progress_bars()
+    images = local and survey(path).has_images
     try:
-        loaded: Any = datasets.load_dataset(str(path) if local else data)
+        loaded: Any = (
+            datasets.load_dataset("imagefolder", data_dir=str(path))
+            if images  # told so, it does not look at what is no image
+            else datasets.load_dataset(str(path) if local else data)
+        )
     except Exception as error:
         where = f"data folder '{data}'" if local else f"hub data set '{data}'"
         reason = " ".join(str(error).split())[:160]
@@ -195,7 +202,24 @@ def _load(data: str) -> Mapping[str, Any]:
     return cast("Mapping[str, Any]", loaded)
 
 
-def _labelled(split: Any, where: str) -> LabelledImages:
+def _labelled(split: Any, where: str, names: Sequence[str] | None) -> LabelledImages:
+    """A split as encoded images and numbers; ``names`` are those of an own data set's labels."""
+    import datasets
+
+    if isinstance(split, datasets.Dataset):
+        return _from_table(split, where)
+    from seam.data.own import is_own, read_own
+
+    if not is_own(split):
+        raise DataError(
+            f"the {where} is a {type(split).__name__}; give a datasets.Dataset, or a PyTorch data "
+            "set of pairs (image, label)"
+        )
+    source, numbers, known = read_own(split, names, where)
+    return LabelledImages(source, np.array(numbers, dtype=np.int64), known)
+
+
+def _from_table(split: Any, where: str) -> LabelledImages:
     """A `datasets.Dataset` with an image and a label column as encoded images and numbers."""
     import datasets
 

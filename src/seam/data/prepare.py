@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from seam.core.preprocessing import Preprocessing
 from seam.core.problem import Problem
 from seam.data.augment import Augment
+from seam.data.folder import stray_files
 from seam.data.images import ImageSamples, read_pixels
 from seam.data.load import LabelledImages, align, check_renames, load_splits
 from seam.data.split import Numbers, Split, balance, few, stratified, targets_of
@@ -81,14 +82,16 @@ class ProblemData:
     test_labels: NDArray[np.int64]
     split_hash: str
     skipped: tuple[str, ...]
+    stray: tuple[str, ...] = ()
 
     def sizes(self) -> dict[str, int]:
-        """Number of samples of each part."""
+        """Number of samples of each part; of those left out, and of files that are no images."""
         return {
             "train": len(self.search.train),
             "validation": len(self.search.validation),
             "test": len(self.test),
             "skipped": len(self.skipped),
+            **({"stray": len(self.stray)} if self.stray else {}),
         }
 
 
@@ -142,6 +145,7 @@ def prepare(
         labels["test"],
         hashlib.sha256(f"{split.hash()} {content.hexdigest()}".encode()).hexdigest(),
         tuple(skipped),
+        stray_files(data),
     )
 
 

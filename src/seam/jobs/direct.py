@@ -9,6 +9,7 @@ from typing import Any
 
 from seam.artefacts.run import RunFolder
 from seam.core.problem import Problem
+from seam.data.folder import left_out
 from seam.data.prepare import DataSource
 from seam.jobs.observe import Observer, Silent
 from seam.jobs.plan import Plan, plan
@@ -60,6 +61,8 @@ def reengineer(
         folder.check(wanted)
     observer.stage("reading data")
     task = Task(base, problem, data, settings)
+    if task.data.stray:
+        observer.stage(left_out(task.data.stray))
     walk = Walk(task, folder, observer)
     with folder.begun(wanted, task.provenance()) if folder is not None else nullcontext():
         walk.run()

@@ -35,6 +35,10 @@ class BaseModel:
             own module, which has to be passed again.
         head_layer: name of the layer that a new head replaces; by default it is looked for.
         origin: the hub repository that its weights came from, where that is known.
+
+    Raises:
+        ModelError: ``module`` is no `nn.Module`.
+        LabelError: ``labels`` is one string, not a list of them.
     """
 
     module: nn.Module
@@ -44,6 +48,16 @@ class BaseModel:
     recipe: dict[str, Any] | None = None
     head_layer: str = ""
     origin: Origin | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.module, nn.Module):
+            raise ModelError(
+                f"the base model is a {type(self.module).__name__}; give a torch.nn.Module"
+            )
+        given: object = self.labels
+        if isinstance(given, str):
+            raise LabelError(f"labels is '{given}'; give a list of names, as ['cat', 'dog']")
+        object.__setattr__(self, "labels", tuple(map(str, self.labels)))
 
     def example(self) -> Tensor:
         """A batch of one blank image, on the module's device."""
@@ -69,18 +83,14 @@ class BaseModel:
         self._check_weights()
         side = self.preprocessing.size
         try:
-            logits = self.in_evaluation().module(self.example())
+            output = self.in_evaluation().module(self.example())
         except Exception as error:  # modules of others raise what they like
             raise ModelError(
                 f"the base model cannot take {side}x{side} images "
                 f"({in_line(error, 120)}); choose another --input-size, "
                 "or as many values of --mean and --std as it has channels"
             ) from error
-        if not isinstance(logits, Tensor) or logits.ndim != 2:
-            raise ModelError(
-                "the base model does not give one vector of logits an image; only classifiers "
-                "with softmax outputs are supported"
-            )
+        logits = _logits(self.module, output)
         if logits.shape[1] != len(self.labels):
             raise LabelError(
                 f"the base model gives {logits.shape[1]} logits but there are {len(self.labels)} "
@@ -103,6 +113,23 @@ class BaseModel:
     def fingerprint(self) -> str:
         """SHA-256 over the module's parameters and buffers: names, types, shapes and bytes."""
         return fingerprint(self.module)
+
+
+def _logits(module: nn.Module, output: object) -> Tensor:
+    """``output``, where it is one vector of logits: a classifier's of one label an image."""
+    last = [*module.modules()][-1]
+    given = f"a {type(output).__name__}"
+    if isinstance(output, Tensor):
+        given = f"a tensor of shape {tuple(output.shape)}"
+        if output.ndim == 2 and not isinstance(last, nn.Sigmoid | nn.Softmax):
+            return output
+        if output.ndim == 2:
+            given = f"probabilities (its last layer is {type(last).__name__})"
+    raise ModelError(
+        f"the base model gives {given}, not one vector of logits an image; only classifiers with "
+        "softmax outputs are supported, no multi-label ones, detectors or feature maps: wrap the "
+        "module so that it gives logits"
+    )
 
 
 def fingerprint(module: nn.Module) -> str:

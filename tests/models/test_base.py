@@ -1,0 +1,60 @@
+"""What a module must be to be a base model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import seam
+from seam.errors import LabelError, ModelError
+
+SIZE = seam.Preprocessing(size=4)
+
+
+class Gives(nn.Module):
+    """A classifier whose logits are handed out in another form."""
+
+    def __init__(self, form: Callable[[torch.Tensor], Any], *last: nn.Module) -> None:
+        super().__init__()
+        self.net = nn.Sequential(nn.Flatten(), nn.Linear(48, 2), *last)
+        self.form = form
+
+    def forward(self, images: torch.Tensor) -> Any:
+        return self.form(self.net(images))
+
+
+def base(form: Callable[[torch.Tensor], Any], *last: nn.Module) -> seam.BaseModel:
+    return seam.BaseModel(Gives(form, *last), ("cat", "dog"), SIZE)
+
+
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [
+        (base(lambda x: {"logits": x}), "gives a dict, not one vector of logits an image"),
+        (base(lambda x: [x]), "gives a list, not one vector of logits"),
+        (base(lambda x: x[:, :, None, None]), r"a tensor of shape \(1, 2, 1, 1\), not one"),
+        (
+            base(lambda x: x, nn.Sigmoid()),
+            r"\(its last layer is Sigmoid\).*multi-label",
+        ),
+        (base(lambda x: x, nn.Softmax(dim=1)), "probabilities .its last layer is Softmax"),
+    ],
+)
+def test_other_outputs_than_logits_are_refused(model: seam.BaseModel, told: str) -> None:
+    with pytest.raises(ModelError, match=told):
+        model.check()
+
+
+def test_labels_may_be_a_list_and_module_must_be_a_module() -> None:
+    module = Gives(lambda x: x)
+    found = seam.BaseModel(module, [0, 1], SIZE)  # type: ignore[arg-type]
+    assert found.labels == ("0", "1")
+    assert found.check().shape == (1, 2)
+    with pytest.raises(LabelError, match="labels is 'cat,dog'; give a list of names"):
+        seam.BaseModel(module, "cat,dog", SIZE)  # type: ignore[arg-type]
+    with pytest.raises(ModelError, match=r"the base model is a dict; give a torch.nn.Module"):
+        seam.BaseModel({}, ("cat", "dog"), SIZE)  # type: ignore[arg-type]
