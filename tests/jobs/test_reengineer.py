@@ -159,6 +159,26 @@ class Untouchable:
 
 
 @pytest.mark.parametrize("granularity", ["weight", "channel"])
+def test_a_result_has_a_threshold_of_its_own(granularity: str, base: BaseModel) -> None:
+    problem = PROBLEMS["one-vs-rest"]
+    settings = seam.plan(problem, granularity=granularity, epochs=1, validation=0.3, head_lr=0.0)
+    task = Task(base, problem, "digits", settings)
+    walk = walks.Walk(task, None, walks_observer())
+    with torch.no_grad():
+        walk.state.model.head.bias[0] += 9  # nearly nothing is a 7 now
+    walk.run()
+    validation, last = task.data.search.validation, walk.points[-1]
+    outputs = outputs_of(walk.state.model, validation)
+    cuts = torch.cat([outputs[:, 1] - outputs[:, 0] - 1e-4, torch.zeros(1)])
+    right = [((outputs[:, 1] - outputs[:, 0] > cut) == validation.targets).sum() for cut in cuts]
+    assert last.validation_accuracy == pytest.approx(int(max(right)) / len(validation))
+    assert last.validation_accuracy > share_right(outputs.argmax(1), validation.targets).value
+    own = walk.snapshot(last)["head/bias"] - walk.state.model.head.bias.detach()
+    moved = (outputs + own).argmax(1)
+    assert share_right(moved, validation.targets).value == last.validation_accuracy
+
+
+@pytest.mark.parametrize("granularity", ["weight", "channel"])
 def test_precision_is_of_the_steps_alone(granularity: str, base: BaseModel) -> None:
     problem, found = PROBLEMS["one-vs-rest"], {}
     for precision in ("float32", "bfloat16"):

@@ -55,6 +55,9 @@ class Baselines(Protocol):
     def starts_well(self, head: nn.Module) -> bool:
         """Whether a model with that head is a point of the walk before the first step."""
 
+    def shift(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """What to add to a result's outputs (n, K) so that it decides as they do, (K)."""
+
 
 @dataclass(frozen=True)
 class LabelBaselines:
@@ -111,6 +114,21 @@ class LabelBaselines:
     def starts_well(self, head: nn.Module) -> bool:
         """A ``slice`` head gives the base's own answers; others have yet to be trained."""
         return isinstance(head, SliceHead)
+
+    def shift(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """For one label against the rest a threshold of its own, as *restricted* has one.
+
+        It is set where these (validation) outputs are best; zero where nothing is gained.
+        """
+        found = torch.zeros(len(self.members))
+        if self.problem.kind == "one-vs-rest":
+            found[0] = best_threshold(outputs[:, 1] - outputs[:, 0], targets)
+            before, after = (
+                share_right(each.argmax(1), targets).value for each in (outputs, outputs + found)
+            )
+            if after <= before:
+                found.zero_()
+        return found
 
     def _restricted(self, logits: Tensor) -> Tensor:
         if self.problem.kind == "one-vs-rest":

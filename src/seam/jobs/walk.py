@@ -18,6 +18,9 @@ from seam.search.frontier import Point, frontier
 from seam.search.loop import search
 from seam.search.state import share_kept
 
+HEAD_BIAS = "head/bias"
+"""Of the heads ``slice`` and ``replace``; the paper's has layers of its own, and stays as it is."""
+
 
 class Walk:
     """The search with its points, saved after every epoch where there is a run folder."""
@@ -64,14 +67,18 @@ class Walk:
     def _record(self, loss: float) -> None:
         """Measure where the search stands on validation data, and save it."""
         validation = self.task.data.search.validation
-        predicted = outputs_of(self.state.model.eval(), validation).argmax(1)
+        outputs = outputs_of(self.state.model.eval(), validation)
         snapshot = {name: value.cpu().clone() for name, value in self.state.snapshot().items()}
+        if HEAD_BIAS in snapshot:
+            shift = self.task.baselines.shift(outputs, validation.targets)
+            snapshot[HEAD_BIAS] += shift
+            outputs = outputs + shift
         masks = {n.removeprefix("mask/"): m for n, m in snapshot.items() if n.startswith("mask/")}
         macs, latency = self._costs(masks)
         point = Point(
             epoch=self.state.epoch,
             density=share_kept(masks),
-            validation_accuracy=share_right(predicted, validation.targets).value,
+            validation_accuracy=share_right(outputs.argmax(1), validation.targets).value,
             macs=macs,
             loss=loss,
             latency=latency,
