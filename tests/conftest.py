@@ -20,6 +20,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Set before any test module is imported: both libraries read these when they are imported."""
     config.stash[CACHE] = tempfile.mkdtemp(prefix="seam-tests-")
     os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     os.environ["HF_DATASETS_CACHE"] = config.stash[CACHE]
 
 

@@ -43,6 +43,7 @@ PROMISED = [
     "push",
     "reengineer",
     "save_adapter",
+    "track",
     "transfer",
 ]
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from seam.jobs.predict import Predictor, load
     from seam.jobs.result import Result
     from seam.jobs.share import pull, push
+    from seam.jobs.track import track
     from seam.masking.parametrization import MaskSet, attach
     from seam.models.base import BaseModel
     from seam.models.load import BaseSpec, load_base
@@ -67,6 +68,7 @@ _HOMES = {
     "push": "jobs.share",
     "reengineer": "jobs.direct",
     "save_adapter": "artefacts.adapter",
+    "track": "jobs.track",
     "transfer": "jobs.indirect",
 }
 
@@ -100,6 +102,7 @@ __all__ = [
     "push",
     "reengineer",
     "save_adapter",
+    "track",
     "transfer",
 ]
 

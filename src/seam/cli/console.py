@@ -83,7 +83,7 @@ class Lines(Silent):
         self._said = time.monotonic()
 
 
-class Bars:
+class Bars(Silent):
     """Progress bars with the remaining time."""
 
     def __init__(self, console: Console) -> None:

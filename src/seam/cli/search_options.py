@@ -27,6 +27,10 @@ Groups = Annotated[
     Path | None, typer.Option(help="YAML file  name: [label, label]  merging labels.")
 ]
 Out = Annotated[Path | None, typer.Option(help="Run folder. The same command continues it.")]
+Track = Annotated[
+    list[str] | None,
+    typer.Option(help="Record the search in tensorboard or mlflow, inside the run folder; repeat."),
+]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Check everything, write nothing, search nothing.")
 ]

@@ -55,9 +55,11 @@ def run_search(output: Output, problem: Problem, options: Mapping[str, Any]) -> 
     from seam.artefacts.run import RunFolder
     from seam.jobs.direct import recorded, reengineer
     from seam.jobs.task import Task
+    from seam.jobs.track import Several, track
 
     spec, data, out = _spec(options), options["data"], options["out"]
     settings, dry_run = _plan(problem, options, spec), options["dry_run"]
+    trackers = track(*(options["track"] or ()), out=out or Path())
     with output.progress() as observer:
         observer.stage("loading the base model")
         base = spec.load(device_of(options["device"]))
@@ -66,14 +68,15 @@ def run_search(output: Output, problem: Problem, options: Mapping[str, Any]) -> 
                 RunFolder(out).check(recorded(base, problem, data, settings))
             facts = Task(base, problem, data, settings).facts()
         else:
-            result = reengineer(base, problem, data, out=out, settings=settings, observer=observer)
+            told = Several(observer, trackers)
+            result = reengineer(base, problem, data, out=out, settings=settings, observer=told)
     if dry_run:
         from seam.reporting.terminal import dry_run as dry_run_table
 
         output.show(dry_run_table(facts))
         output.document(facts)
     else:
-        show(output, result)
+        trackers.keep(show(output, result))
 
 
 def _base_facts(spec: BaseSpec) -> tuple[str, int]:
@@ -167,8 +170,8 @@ def _option(name: str) -> str:
     return name.replace("_", "-")
 
 
-def show(output: Output, result: Result) -> None:
-    """Write the pictures, print the table and what to do next."""
+def show(output: Output, result: Result) -> list[Path]:
+    """Write the pictures, print the table and what to do next; returns the pictures' files."""
     from seam.reporting.gallery import write_pictures
     from seam.reporting.terminal import per_label, summary
 
@@ -184,3 +187,4 @@ def show(output: Output, result: Result) -> None:
         f"or   seam inspect {result.folder}/adapter",
     )
     output.document(result.report)
+    return pictures

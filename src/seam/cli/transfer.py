@@ -56,6 +56,7 @@ def run(
     skip_bad: given.SkipBad = False,
     seed: Seed = 0,
     device: Device = "auto",
+    track: given.Track = None,
     dry_run: given.DryRun = False,
     json: Json = False,
     quiet: Quiet = False,

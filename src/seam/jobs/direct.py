@@ -65,9 +65,11 @@ def reengineer(
         observer.stage(left_out(task.data.stray))
     walk = Walk(task, folder, observer)
     with folder.begun(wanted, task.provenance()) if folder is not None else nullcontext():
-        walk.run()
+        walk.run(wanted)
         observer.stage("measuring on test data")
-        return finish(task, walk, folder, start)
+        result = finish(task, walk, folder, start)
+        observer.finished(result.report, result.folder)
+        return result
 
 
 def recorded(base: BaseModel, problem: Problem, data: DataSource, settings: Plan) -> dict[str, Any]:
