@@ -44,14 +44,14 @@ class Walk:
             return self.folder.load_point(point.epoch)
         return self._snapshots[point.epoch]
 
-    def run(self, recorded: Mapping[str, Any]) -> None:
+    def run(self, recorded: Mapping[str, Any] | None = None) -> None:
         """Run the epochs that are left; ``recorded`` are the settings as a run folder has them."""
         settings = self.task.settings
         epochs = settings.search.all_epochs
         self.resume()
         if not self.points and self.task.baselines.starts_well(self.state.model.head):
             self._record(0.0)
-        self.observer.begun(recorded, [each.to_dict() for each in self.points])
+        self.observer.begun(recorded or {}, [each.to_dict() for each in self.points])
         self.observer.stage("searching")
         clock, spent = time.monotonic(), self.seconds
         for loss in search(
