@@ -44,12 +44,13 @@ bench: $(STAMP)  ## list the experiments; each runs with .venv/bin/python FILE
 	[print(f"{str(p):32}", (ast.get_docstring(ast.parse(p.read_text())) or "").partition("\n")[0]) \
 	for p in sorted(pathlib.Path("bench").glob("*.py"))]'
 
-docs: $(STAMP)  ## check the links and run the Python snippets of README.md and docs/
+docs: $(STAMP)  ## check the links and build the documentation site in site/
 	$(BIN)/python docs/check_links.py
-	$(BIN)/python -m pytest -q tests/test_docs.py
+	$(BIN)/sphinx-build -q -W --keep-going -c docs -d build/doctrees . site
+	@echo "open site/index.html"
 
 clean:  ## remove caches and build products; keeps .venv and runs/
-	rm -rf build dist .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
+	rm -rf build dist site .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
 	find src tests bench docs -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
