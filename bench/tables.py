@@ -253,6 +253,16 @@ def peers(results: Path) -> str:
     return table(rows) if rows else f"{MISSING}\n"
 
 
+def effort(found: Values | None) -> str:
+    """What a user writes for one job with each tool."""
+    heads = ["tool", "what makes the model smaller", "lines", "statements"]
+    rows = [
+        [row["tool"], row["smaller_by"], str(row["lines"]), str(row["statements"])]
+        for row in (found or {}).get("rows", [])
+    ]
+    return markdown(heads, rows, f"Source: `{RESULTS / 'ux.json'}`, scripts in `bench/peers/ux`.")
+
+
 def presets() -> str:
     """The presets' settings, from the code."""
     from seam.core.problem import Problem
@@ -362,6 +372,7 @@ def render(name: str, root: Path, document: Path) -> str:
         "peers": lambda: peers(root / RESULTS),
         "commands": cli_tables.commands,
         "exit-codes": cli_tables.exit_codes,
+        "ux": lambda: effort(read("ux.json")),
         "presets": presets,
         "transfer-presets": transfer_presets,
         "picture": lambda: picture(root, document),
