@@ -37,6 +37,6 @@ def run(
 
     output = Output(json, quiet)
     found = push(run, repository, model=model, licence=licence, private=private, dry_run=dry_run)
-    follow = f"seam push {run} {repository}" if dry_run else f"seam pull {repository}"
+    follow = "the same without --dry-run" if dry_run else f"seam pull {repository}"
     output.show(shared_table(found), f"next: {follow}")
     output.document(found)

@@ -108,8 +108,9 @@ def dry_run(facts: Mapping[str, Any]) -> Table:
 
 def shared_table(facts: Mapping[str, Any]) -> Table:
     """What was, or would be, uploaded to a hub, or was fetched from one."""
-    dry = "revision" in facts and facts["revision"] is None
-    return _facts(facts, "dry run: nothing was uploaded" if dry else "")
+    dry = facts["revision"] is None
+    sizes = {name: f"{size:,} bytes" for name, size in facts["files"].items()}
+    return _facts({**facts, "files": sizes}, "dry run: nothing was uploaded" if dry else "")
 
 
 def _facts(facts: Mapping[str, Any], title: str) -> Table:
@@ -118,6 +119,8 @@ def _facts(facts: Mapping[str, Any], title: str) -> Table:
     table.add_column(style="bold")
     table.add_column()
     for name, value in facts.items():
+        if value is None:
+            continue
         shown = [str(value)]
         if isinstance(value, dict):
             shown = [f"{k} {v}" for k, v in value.items() if v is not None]
