@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from seam.masking.parametrization import MaskSet, attach
     from seam.models.base import BaseModel
     from seam.models.load import BaseSpec, load_base
+    from seam.reporting.page import compare, report
 
 __version__ = "0.1.0"
 
@@ -56,6 +57,7 @@ _HOMES = {
     "Trigger": "defects.backdoor",
     "apply_adapter": "artefacts.adapter",
     "attach": "masking.parametrization",
+    "compare": "reporting.page",
     "evaluate": "jobs.again",
     "export": "jobs.export",
     "load": "jobs.predict",
@@ -67,6 +69,7 @@ _HOMES = {
     "pull": "jobs.share",
     "push": "jobs.share",
     "reengineer": "jobs.direct",
+    "report": "reporting.page",
     "save_adapter": "artefacts.adapter",
     "track": "jobs.track",
     "transfer": "jobs.indirect",
@@ -90,6 +93,7 @@ __all__ = [
     "Trigger",
     "apply_adapter",
     "attach",
+    "compare",
     "evaluate",
     "export",
     "load",
@@ -101,6 +105,7 @@ __all__ = [
     "pull",
     "push",
     "reengineer",
+    "report",
     "save_adapter",
     "track",
     "transfer",

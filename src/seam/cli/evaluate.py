@@ -73,7 +73,7 @@ def run(
     """
     from seam.evaluation.latency import LatencyPlan
     from seam.jobs.again import files_to_time, remeasure, reopen
-    from seam.jobs.defects import Defects, defects_of, refuse_export, subjects_of
+    from seam.jobs.defects import Defects, kept_defects, refuse_export
     from seam.reporting.attacked import write_sheets
     from seam.reporting.defects import defects_summary
     from seam.reporting.latency import speed
@@ -104,7 +104,7 @@ def run(
         opened = reopen(run, data=data, device=device_of(device))
         report = remeasure(opened, latency=plan, files=files)
         if wanted is not None:
-            found = defects_of(subjects_of(opened), wanted, observer)
+            found = kept_defects(opened, wanted, observer)
     report |= found.figures
     sheets = write_sheets(found.examples, run)
     output.show(summary(report), per_label(report))

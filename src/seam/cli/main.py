@@ -18,6 +18,8 @@ from seam.cli.predict import run as predict
 from seam.cli.pull import run as pull
 from seam.cli.push import run as push
 from seam.cli.reengineer import run as reengineer
+from seam.cli.report import compare
+from seam.cli.report import run as report
 from seam.cli.transfer import run as transfer
 from seam.errors import SeamError
 
@@ -48,6 +50,8 @@ app.command("predict")(predict)
 app.command("push")(push)
 app.command("pull")(pull)
 app.command("init")(init)
+app.command("report")(report)
+app.command("compare")(compare)
 app.command("demo")(demo)
 
 

@@ -184,7 +184,7 @@ def show(output: Output, result: Result) -> list[Path]:
     output.show(
         f"run folder: {result.folder}  (pictures: {', '.join(file.name for file in pictures)})",
         f"next: seam predict {result.folder} IMAGE   or   {more}   "
-        f"or   seam inspect {result.folder}/adapter",
+        f"or   seam report {result.folder}",
     )
     output.document(result.report)
     return pictures

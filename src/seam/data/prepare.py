@@ -70,11 +70,20 @@ class DataConfig:
 
 
 @dataclass(frozen=True)
+class Places:
+    """Where samples are: numbers in a split of the data, and the first 8 bytes of their SHA-256."""
+
+    numbers: NDArray[np.int64]
+    digests: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
 class ProblemData:
     """The three parts of a problem's data; only ``search`` is handed to the search.
 
     ``split_hash`` is a SHA-256 over the sample numbers of the three parts and the bytes of their
-    images: it changes with the seed, the settings and the data.
+    images: it changes with the seed, the settings and the data. ``test_places`` says where the test
+    samples are in the data, where that can be said.
     """
 
     search: SearchData
@@ -83,6 +92,7 @@ class ProblemData:
     split_hash: str
     skipped: tuple[str, ...]
     stray: tuple[str, ...] = ()
+    test_places: Places | None = None
 
     def sizes(self) -> dict[str, int]:
         """Number of samples of each part; of those left out, and of files that are no images."""
@@ -120,12 +130,18 @@ def prepare(
     labels: dict[str, NDArray[np.int64]] = {}
     skipped: list[str] = []
     content = hashlib.sha256()
+    digests: list[bytes] = []
+
+    def observe(data: bytes) -> None:
+        digests.append(hashlib.sha256(data).digest())
+        content.update(digests[-1])
+
     for name, images in parts.items():
         pixels, kept, bad = read_pixels(
             images.source,
             preprocessing,
             skip_bad=config.skip_bad,
-            observe=lambda data: content.update(hashlib.sha256(data).digest()),
+            observe=observe,
         )
         skipped += bad
         labels[name] = images.labels[kept]
@@ -146,7 +162,17 @@ def prepare(
         hashlib.sha256(f"{split.hash()} {content.hexdigest()}".encode()).hexdigest(),
         tuple(skipped),
         stray_files(data),
+        Places(split.test, short_digests(digests[-len(split.test) :])),
     )
+
+
+def short_digests(digests: Sequence[bytes]) -> NDArray[np.int64]:
+    """The first 8 bytes of each SHA-256 digest, as numbers.
+
+    >>> short_digests([bytes(32)]).tolist()
+    [0]
+    """
+    return np.frombuffer(b"".join(each[:8] for each in digests), dtype="<i8").astype(np.int64)
 
 
 def choose(

@@ -21,7 +21,8 @@ from seam.exporting.sidecar import FILE, ExportError, read_sidecar
 from seam.jobs.latency import speed_and_size
 from seam.jobs.observe import Observer, Silent
 from seam.jobs.plan import Plan
-from seam.jobs.result import Result, finish, measure
+from seam.jobs.record import may_record, record_latency
+from seam.jobs.result import Result, finish, measure, save_predictions
 from seam.jobs.shrunk import Finished, finished
 from seam.jobs.task import Task, prepared
 from seam.jobs.walk import Walk
@@ -88,6 +89,9 @@ def evaluate(
     >>> evaluate("runs/seven")["accuracy"]["reengineered"]["value"]  # doctest: +SKIP
     >>> evaluate("runs/seven", latency=True)["latency"]["torch"]["1"]["ratio"]  # doctest: +SKIP
 
+    Predictions and latency on the run's own data are kept in ``RUN/measured`` for `seam.report`,
+    where the folder can be written.
+
     Args:
         run: the run folder.
         base: the base model, where the run folder does not say how to load it.
@@ -119,6 +123,11 @@ class Reopened:
     task: Task
     adapter: Adapter
     model: Finished
+
+    @property
+    def own(self) -> bool:
+        """Whether the data is what the run was made on."""
+        return bool(self.task.data.split_hash == self.report["split_hash"])
 
 
 def reopen(
@@ -169,7 +178,7 @@ def remeasure(
         files: of 8-bit models, which are timed instead of the float one.
     """
     task, model = opened.task, opened.model
-    measured, _ = measure(task, opened.adapter, model, task.costs())
+    measured, predictions = measure(task, opened.adapter, model, task.costs())
     measured["model"] = {**opened.report.get("model", {}), **measured["model"]}
     report = {**opened.report, **measured}
     if latency:
@@ -182,6 +191,10 @@ def remeasure(
             plan=timing,
             files=files,
         )
+    if may_record(opened.folder, own=opened.own):
+        save_predictions(task, predictions, opened.folder)
+        if latency:
+            record_latency(opened.folder, report)
     return report
 
 

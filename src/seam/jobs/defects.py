@@ -22,6 +22,7 @@ from seam.jobs.again import Reopened, reopen
 from seam.jobs.baselines import Baselines
 from seam.jobs.new_labels import NewLabelBaselines
 from seam.jobs.observe import Observer, Silent
+from seam.jobs.record import may_record, record_defects
 from seam.models.base import BaseModel
 
 
@@ -54,10 +55,13 @@ def measure_defects(
     device: str = "cpu",
     observer: Observer | None = None,
 ) -> dict[str, Any]:
-    """Measure what the result of a finished run has inherited from its base; writes nothing.
+    """Measure what the result of a finished run has inherited from its base.
 
     >>> found = measure_defects("runs/seven")  # doctest: +SKIP
     >>> found["inheritance"]["features"]["value"]  # doctest: +SKIP
+
+    Figures and a few images are kept in ``RUN/measured`` for `seam.report`, where the data is the
+    run's own and the folder can be written.
 
     Args:
         run: the run folder.
@@ -80,7 +84,15 @@ def measure_defects(
     """
     refuse_export(run)
     opened = reopen(run, base=base, data=data, device=device)
-    return defects_of(subjects_of(opened), plan or DefectsPlan(), observer).figures
+    return kept_defects(opened, plan or DefectsPlan(), observer).figures
+
+
+def kept_defects(opened: Reopened, plan: DefectsPlan, observer: Observer | None = None) -> Defects:
+    """`defects_of` a reopened run, kept in its folder."""
+    found = defects_of(subjects_of(opened), plan, observer)
+    if may_record(opened.folder, own=opened.own):
+        record_defects(opened.folder, found.figures, found.examples)
+    return found
 
 
 def refuse_export(run: str | Path) -> None:

@@ -9,16 +9,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from seam.artefacts.adapter import Adapter, BaseReference, apply_adapter, save_adapter
 from seam.artefacts.adapter_file import recorded_digest
+from seam.artefacts.measured import Predictions
 from seam.artefacts.model_folder import save_model
 from seam.artefacts.run import RunFolder
 from seam.data.prepare import ProblemData
 from seam.errors import ConfigError
 from seam.evaluation.cost import executed_macs
 from seam.jobs.bases import details_of
+from seam.evaluation.memory import size_bytes
 from seam.jobs.latency_budget import measured_ratio
 from seam.jobs.measure import Costs, test_figures
 from seam.jobs.shrunk import Finished, finished
@@ -86,6 +89,7 @@ def finish(task: Task, walk: Walk, folder: RunFolder | None, start: float) -> Re
         },
     }
     if folder is not None:
+        save_predictions(task, predictions, folder)
         folder.write_json("report.json", report)
     history = [point.to_dict() for point in walk.points]
     where = folder.path if folder is not None else None
@@ -145,6 +149,7 @@ def measure(
         **figures,
         "density": adapter.density,
         **found,
+        "size_bytes": {"base": size_bytes(task.base.module), "result": size_bytes(module)},
         "removal": REMOVAL[model.facts["kind"]],
         "model": dict(model.facts),
         "skipped": list(task.data.skipped),
@@ -152,6 +157,25 @@ def measure(
         **task.provenance(),
     }
     return values, predictions
+
+
+def save_predictions(task: Task, predictions: Mapping[str, Tensor], folder: RunFolder) -> None:
+    """Record what each method predicted of the run's own test samples.
+
+    Raises:
+        RunFolderError: the folder cannot be written.
+    """
+    places = task.data.test_places
+    where = {}
+    if places is not None:
+        where = {"numbers": torch.from_numpy(places.numbers)}
+        where["digests"] = torch.from_numpy(places.digests)
+    Predictions(
+        outputs=task.problem.outputs,
+        targets=task.data.test.targets.cpu(),
+        methods=predictions,
+        **where,
+    ).save(folder)
 
 
 def adapter_of(task: Task, snapshot: Mapping[str, Tensor]) -> Adapter:

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from seam.reporting.terminal import percent
+from seam.reporting.words import interval, percent
 
 INHERITED = {
     "features": "the base's features",
@@ -64,8 +64,7 @@ def _share(figure: Mapping[str, Any]) -> tuple[str, str, str]:
     >>> _share({"value": 0.5, "low": 0.25, "high": 0.75, "n": 1000})
     ('50.00 %', '25.00 to 75.00', '1,000')
     """
-    low, high = 100 * figure["low"], 100 * figure["high"]
-    return percent(figure["value"]), f"{low:.2f} to {high:.2f}", f"{figure['n']:,}"
+    return percent(figure["value"]), interval(figure), f"{figure['n']:,}"
 
 
 def _mistakes(report: Mapping[str, Any]) -> str:

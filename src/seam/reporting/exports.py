@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from seam.reporting.terminal import percent
+from seam.reporting.words import percent
 
 
 def exports_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:

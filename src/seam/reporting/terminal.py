@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from seam.artefacts.adapter import Adapter
+from seam.reporting.words import interval, percent
 
 MOST_LABELS = 8
 METHODS = {
@@ -18,15 +19,6 @@ METHODS = {
     "head_only": "head only (nothing removed)",
     "reengineered": "re-engineered",
 }
-
-
-def percent(share: float, digits: int = 2) -> str:
-    """A share as a percentage.
-
-    >>> percent(0.1234)
-    '12.34 %'
-    """
-    return f"{100 * share:.{digits}f} %"
 
 
 def summary(report: Mapping[str, Any]) -> RenderableType:
@@ -42,7 +34,7 @@ def summary(report: Mapping[str, Any]) -> RenderableType:
         table.add_row(
             title,
             percent(figure["value"]),
-            f"{100 * figure['low']:.2f} to {100 * figure['high']:.2f}",
+            interval(figure),
             f"{weights['kept' if ours else 'base']:,}",
             f"{macs['executed' if ours else 'base']:,}",
             f"{macs['theoretical' if ours else 'base']:,}",
@@ -93,12 +85,20 @@ def verdict(report: Mapping[str, Any]) -> str:
 
 def _title(report: Mapping[str, Any]) -> Text:
     """Labels are shown as they are: markup in them means nothing."""
-    problem = report["problem"]
+    return Text(problem_title(report["problem"]), style="table.title")
+
+
+def problem_title(problem: Mapping[str, Any]) -> str:
+    """A problem in a few words.
+
+    >>> problem_title({"kind": "subset", "outputs": ["airplane", "ship"]})
+    'airplane, ship'
+    """
     outputs = problem["outputs"]
     if problem["kind"] == "one-vs-rest":
-        return Text(f"is it '{outputs[1]}'?", style="table.title")
+        return f"is it '{outputs[1]}'?"
     more = ", ..." if len(outputs) > MOST_LABELS else ""
-    return Text(", ".join(outputs[:MOST_LABELS]) + more, style="table.title")
+    return ", ".join(outputs[:MOST_LABELS]) + more
 
 
 def dry_run(facts: Mapping[str, Any]) -> Table:

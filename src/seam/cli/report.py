@@ -1,0 +1,57 @@
+"""`seam report` and `seam compare`: a run, or several, as one page of HTML."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from seam.cli.console import Output
+from seam.cli.options import Config, Json, Quiet
+
+SourceNow = Annotated[
+    str | None, typer.Option("--data", help="Where the run's data is now, for the images.")
+]
+
+
+def run(
+    run: Annotated[Path, typer.Argument(help="Run folder, finished or not.")],
+    data: SourceNow = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    config: Config = None,
+) -> None:
+    """Write a run as one page, RUN/report.html, that works without a network."""
+    from seam.reporting.page import report
+
+    output = Output(json, quiet)
+    written = report(run, data=data)
+    follow = next((each["command"] for each in written["missing"] if each["command"]), None)
+    _show(output, written, follow or f"seam predict {shlex.quote(str(run))} IMAGE")
+
+
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders, two or more.")],
+    out: Annotated[Path, typer.Option(help="File to write.")] = Path("compare.html"),
+    json: Json = False,
+    quiet: Quiet = False,
+    config: Config = None,
+) -> None:
+    """Write several runs side by side as one page that works without a network."""
+    from seam.reporting.page import compare as compare_runs
+
+    written = compare_runs(runs, out=out)
+    _show(Output(json, quiet), written, f"seam report {shlex.quote(str(runs[0]))}")
+
+
+def _show(output: Output, written: dict[str, Any], follow: str) -> None:
+    lines = [
+        f"not in it: {each.get('run', '')} {each['what']} ({each['why']}): {each['command']}"
+        for each in written["missing"]
+    ]
+    kilobytes = f"{written['bytes'] / 1000:,.0f} kB"
+    output.show(f"{written['path']} ({kilobytes}): open it in a browser", *lines)
+    output.show(f"next: {follow}")
+    output.document(written)

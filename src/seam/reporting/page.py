@@ -1,0 +1,137 @@
+"""A run as one page of HTML that needs nothing else: no network, no other file."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from seam.artefacts.atomic import write_text
+from seam.data.prepare import DataSource
+from seam.errors import ConfigError, RunFolderError, in_line
+from seam.jobs.report import gather
+from seam.reporting import words
+from seam.reporting.frontier_picture import frontier_picture
+from seam.reporting.run_view import compared_rows, run_view
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+FILE = "report.html"
+DAMAGE = (KeyError, TypeError, ValueError, AttributeError, IndexError, ZeroDivisionError)
+
+
+def report(run: str | Path, *, data: DataSource | None = None) -> dict[str, Any]:
+    """Write a run as one page, ``RUN/report.html``, that works without a network.
+
+    >>> report("runs/seven")["path"]  # doctest: +SKIP
+    'runs/seven/report.html'
+
+    It shows what there is, of an unfinished run too, and says what is missing.
+
+    Args:
+        run: the run folder.
+        data: where its data is now, for the images; by default where its folder says.
+
+    Returns:
+        ``path``; ``bytes``; ``missing``: a list of what is missing (``what``, ``why``, and the
+        ``command`` that makes it).
+
+    Raises:
+        RunFolderError: ``run`` is no run folder, is damaged, or cannot be written.
+    """
+    document = gather(run, data)
+    html = _rendered("run.html.j2", [document])
+    return _written(html, Path(run) / FILE, [document])
+
+
+def compare(runs: Sequence[str | Path], *, out: str | Path = "compare.html") -> dict[str, Any]:
+    """Write several runs side by side as one page that works without a network.
+
+    >>> compare(["runs/seven", "runs/three"], out="both.html")["path"]  # doctest: +SKIP
+    'both.html'
+
+    Args:
+        runs: their folders, at least two.
+        out: the file to write.
+
+    Returns:
+        As `report`; each line of ``missing`` names its ``run``, too.
+
+    Raises:
+        ConfigError: fewer than two runs are given.
+        RunFolderError: one is no run folder or is damaged, or ``out`` cannot be written.
+    """
+    if len(runs) < 2:
+        raise ConfigError(f"{len(runs)} run is given; give two or more to compare")
+    documents = [gather(run) for run in runs]
+    html = _rendered("compare.html.j2", documents)
+    return _written(html, Path(out), documents)
+
+
+def _rendered(template: str, documents: Sequence[Mapping[str, Any]]) -> str:
+    from jinja2 import TemplateError
+
+    environment = _environment()
+    try:
+        runs = [{**each, **run_view(each)} for each in documents]
+        splits = {each["report"]["split_hash"] for each in documents if each["report"]}
+        return environment.get_template(template).render(
+            runs=runs,
+            rows=compared_rows(runs),
+            splits=len(splits),
+            frontier=frontier_picture(documents),
+            missing=_missing(documents),
+        )
+    except (*DAMAGE, TemplateError) as error:
+        names = ", ".join(f"'{each['run']}'" for each in documents)
+        raise RunFolderError(
+            f"the figures of run {names} cannot be shown ({type(error).__name__}: "
+            f"{in_line(error, 80)}); they are damaged, or of another version: run it again"
+        ) from error
+
+
+def _written(html: str, path: Path, documents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    write_text(path, html)
+    return {"path": str(path), "bytes": len(html.encode()), "missing": _missing(documents)}
+
+
+def _missing(documents: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """What is missing of each; of several, with the name of its run."""
+    several = len(documents) > 1
+    return [
+        {**({"run": each["run"]} if several else {}), **line}
+        for each in documents
+        for line in each["missing"]
+    ]
+
+
+@cache
+def _environment() -> Environment:
+    """Templates in which all values are escaped, and unknown names are errors."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    found = Environment(
+        loader=PackageLoader("seam.reporting"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    filters = ("percent", "interval", "signed", "points_of", "count", "size", "seconds")
+    found.filters |= {name: getattr(words, name) for name in filters}
+    style, script = (_text(name) for name in ("page.css", "page.js"))
+    found.globals |= {
+        "style": Markup(style),
+        "script": Markup(script),
+        "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    }
+    return found
+
+
+def _text(name: str) -> str:
+    return (Path(__file__).parent / "templates" / name).read_text(encoding="utf-8")

@@ -1,0 +1,86 @@
+"""Figures as people read them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def percent(share: float, digits: int = 2) -> str:
+    """A share as a percentage.
+
+    >>> percent(0.1234)
+    '12.34 %'
+    """
+    return f"{100 * share:.{digits}f} %"
+
+
+def interval(figure: Mapping[str, Any]) -> str:
+    """The 95 % interval of a share, in per cent.
+
+    >>> interval({"low": 0.25, "high": 0.75})
+    '25.00 to 75.00'
+    """
+    return f"{100 * figure['low']:.2f} to {100 * figure['high']:.2f}"
+
+
+def signed(share: float) -> str:
+    """A difference of shares in points, with its sign.
+
+    >>> signed(-0.0123), signed(0.0)
+    ('−1.23', '0.00')
+    """
+    text = f"{100 * share:+.2f}"
+    return "0.00" if float(text) == 0 else text.replace("-", "−")
+
+
+def points_of(share: float) -> str:
+    """A difference of shares.
+
+    >>> points_of(0.005)
+    '+0.50 points'
+    """
+    return f"{signed(share)} points"
+
+
+def count(number: int) -> str:
+    """A whole number with its thousands apart.
+
+    >>> count(1234567)
+    '1,234,567'
+    """
+    return f"{number:,}"
+
+
+def size(number: int) -> str:
+    """Bytes in the unit that suits them.
+
+    >>> size(1_234_000), size(25_300), size(900)
+    ('1.23 MB', '25.3 kB', '900 B')
+    """
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if number >= scale:
+            return f"{number / scale:.3g} {unit}"
+    return f"{number} B"
+
+
+def milliseconds(value: float) -> str:
+    """A time with four significant digits.
+
+    >>> milliseconds(1.23456)
+    '1.235'
+    """
+    return f"{value:.4g}"
+
+
+def seconds(value: float) -> str:
+    """A duration.
+
+    >>> seconds(12.3), seconds(754), seconds(7260)
+    ('12.3 s', '12 min 34 s', '2 h 1 min')
+    """
+    if value < 60:
+        return f"{value:.3g} s"
+    if value < 3600:
+        return f"{value // 60:.0f} min {value % 60:.0f} s"
+    return f"{value // 3600:.0f} h {value % 3600 // 60:.0f} min"
