@@ -20,10 +20,12 @@ test: lint types layers pytest  ## what has to pass before a commit
 # fault after a thousand tests; those that load them have processes of their own.
 RUNTIMES := tests/cli tests/evaluation tests/bench tests/test_docs.py
 EXPORTS := tests/contracts/test_export.py
+BROWSER := tests/reporting/test_browser.py
 pytest: $(STAMP)  ## the tests alone
-	$(BIN)/python -m pytest -q --durations=5 tests src $(RUNTIMES:%=--ignore=%) --ignore=$(EXPORTS)
+	$(BIN)/python -m pytest -q --durations=5 tests src $(RUNTIMES:%=--ignore=%) --ignore=$(EXPORTS) --ignore=$(BROWSER)
 	$(BIN)/python -m pytest -q --durations=5 $(RUNTIMES)
 	$(BIN)/python -m pytest -q --durations=5 $(EXPORTS)
+	$(BIN)/python -m pytest -q --durations=5 $(BROWSER)
 
 lint: $(STAMP)  ## style: ruff's rules and its formatter's opinion
 	$(BIN)/ruff check

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,11 @@ class Result:
     predictions: dict[str, Tensor]
     history: list[dict[str, Any]]
     folder: Path | None
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the table and the frontier."""
+        # By name, for presentation is a higher layer than jobs, which do not need it to work.
+        return str(import_module("seam.reporting.notebook").shown(self))
 
 
 def finish(task: Task, walk: Walk, folder: RunFolder | None, start: float) -> Result:

@@ -15,6 +15,7 @@ COSTS = {
     "latency": "predicted time, share of the base's",
 }
 """What a frontier's points are drawn against."""
+FEW = 3
 SERIES = 6
 """So many runs can be told apart by colour and shape."""
 
@@ -30,8 +31,8 @@ def frontier_picture(documents: Sequence[Mapping[str, Any]]) -> dict[str, Any] |
     if not shown:
         return None
     cost = _cost(shown)
-    rows = [row for each in shown for row in each["frontier"]]
     bars = [bar for each in shown if (bar := _bar(each)) is not None]
+    rows = [row for each in shown for row in _in_sight(each)]
     x = Axis.around([100 * row[cost] for row in rows], log=True, margin=0.06)
     y = Axis.around([100 * row["validation_accuracy"] for row in rows] + [bar for _, bar in bars])
     series = [_series(each, number, cost, x, y) for number, each in enumerate(shown)]
@@ -45,6 +46,15 @@ def frontier_picture(documents: Sequence[Mapping[str, Any]]) -> dict[str, Any] |
         "several": len(documents) > 1,
         "left_out": sum(each["left_out"] for each in series),
     }
+
+
+def _in_sight(document: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """The points that the picture has to hold: few on the frontier say little without the others.
+
+    Visited points may be far below, and would press the frontier into a line.
+    """
+    few = len(document["frontier"]) < FEW
+    return [*document["frontier"], *(document["history"] if few else [])]
 
 
 def _cost(documents: Sequence[Mapping[str, Any]]) -> str:

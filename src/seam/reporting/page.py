@@ -75,16 +75,19 @@ def compare(runs: Sequence[str | Path], *, out: str | Path = "compare.html") -> 
 def _rendered(template: str, documents: Sequence[Mapping[str, Any]]) -> str:
     from jinja2 import TemplateError
 
-    environment = _environment()
     try:
         runs = [{**each, **run_view(each)} for each in documents]
         splits = {each["report"]["split_hash"] for each in documents if each["report"]}
-        return environment.get_template(template).render(
-            runs=runs,
-            rows=compared_rows(runs),
-            splits=len(splits),
-            frontier=frontier_picture(documents),
-            missing=_missing(documents),
+        return (
+            environment()
+            .get_template(template)
+            .render(
+                runs=runs,
+                rows=compared_rows(runs),
+                splits=len(splits),
+                frontier=frontier_picture(documents),
+                missing=_missing(documents),
+            )
         )
     except (*DAMAGE, TemplateError) as error:
         names = ", ".join(f"'{each['run']}'" for each in documents)
@@ -110,7 +113,7 @@ def _missing(documents: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
     """Templates in which all values are escaped, and unknown names are errors."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup

@@ -23,6 +23,11 @@ def frontier_plot(
     report: Mapping[str, Any], history: Sequence[Mapping[str, Any]], file: Path
 ) -> None:
     """Validation accuracy against density: points, frontier, the picked one, and the base."""
+    save_figure(frontier_figure(report, history), file)
+
+
+def frontier_figure(report: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> Figure:
+    """The figure of `frontier_plot`."""
     figure = new_figure(7.2, 4.4)
     axes = figure.subplots()
     points = staircase([Point(**row) for row in report["frontier"]])
@@ -64,7 +69,7 @@ def frontier_plot(
     axes.xaxis.set_minor_formatter(lambda _value, _: "")
     axes.grid(alpha=0.25)
     axes.legend(frameon=False, loc="lower right")
-    save_figure(figure, file)
+    return figure
 
 
 def disagreements(
@@ -109,6 +114,11 @@ def new_figure(width: float, height: float) -> Figure:
 
 def save_figure(figure: Figure, file: Path) -> None:
     """Drawn in memory, then written whole or not at all."""
+    write_bytes(file, png(figure))
+
+
+def png(figure: Figure) -> bytes:
+    """A figure as the bytes of a PNG file."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
-    write_bytes(file, buffer.getvalue())
+    return buffer.getvalue()

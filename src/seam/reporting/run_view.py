@@ -37,7 +37,7 @@ def run_view(document: Mapping[str, Any]) -> dict[str, Any]:
     view |= {
         "verdict": verdict_of(report),
         "shrunk": report.get("model", {}).get("kind") == "shrunk",
-        "methods": _methods(report),
+        "methods": methods_view(report, sizes_of(document)),
         "against": report[f"against_{report.get('reference', 'restricted')}"],
         "reference": _name(report.get("reference", "restricted")),
     }
@@ -96,13 +96,12 @@ def _name(method: str) -> str:
     return METHODS[method].partition(" (")[0]
 
 
-def _methods(report: Mapping[str, Any]) -> dict[str, Any]:
+def methods_view(report: Mapping[str, Any], sizes: Mapping[str, Any]) -> dict[str, Any]:
     """The before/after table: one row a method, with where its interval lies."""
     names = [name for name in METHODS if name in report["accuracy"]]
     shares = [report["accuracy"][name] for name in names]
     ends = [100 * each[end] for each in shares for end in ("low", "high")]
     axis = Axis.around(ends, margin=0.04)
-    sizes = report.get("size_bytes", {})
     rows = []
     for name, share in zip(names, shares, strict=True):
         ours = name == "reengineered"
@@ -155,20 +154,20 @@ def confusion_view(confusion: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _most_confused(outputs: Sequence[str], rows: Sequence[Sequence[int]]) -> list[dict[str, Any]]:
-    found = [
+    found: list[dict[str, Any]] = [
         {"truth": outputs[i], "predicted": outputs[j], "count": n, "of": sum(row)}
         for i, row in enumerate(rows)
         for j, n in enumerate(row)
         if i != j and n
     ]
-    return sorted(found, key=lambda each: -each["count"])[:MOST_CONFUSED]
+    return sorted(found, key=lambda each: each["count"], reverse=True)[:MOST_CONFUSED]
 
 
 def _latency(found: Mapping[str, Any]) -> dict[str, Any]:
     """One panel a batch size: a bar for base and result in each runtime, on one scale."""
     latency = found["latency"]
-    timed = {name: latency[name] for name in RUNTIMES if "skipped" not in latency.get(name, {})}
-    timed = {name: cells for name, cells in timed.items() if cells}
+    asked = [name for name in RUNTIMES if name in latency]
+    timed = {name: latency[name] for name in asked if "skipped" not in latency[name]}
     sizes = sorted({size for cells in timed.values() for size in cells}, key=int)
     return {
         "model": latency["model"],
@@ -178,11 +177,7 @@ def _latency(found: Mapping[str, Any]) -> dict[str, Any]:
             {"batch": size, "rows": _bars({n: c[size] for n, c in timed.items() if size in c})}
             for size in sizes
         ],
-        "skipped": {
-            name: latency[name]["skipped"]
-            for name in RUNTIMES
-            if "skipped" in latency.get(name, {})
-        },
+        "skipped": {name: latency[name]["skipped"] for name in asked if "skipped" in latency[name]},
         "bytes": found["size_bytes"],
         "memory": found["peak_memory_bytes"],
     }
@@ -236,15 +231,19 @@ def _attacks(defects: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
+def sizes_of(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Bytes of base and result; earlier versions recorded them with the latency alone."""
+    timed = (document["latency"] or {}).get("size_bytes", {})
+    found: Mapping[str, Any] = document["report"].get("size_bytes", timed)
+    return found
+
+
 def compared_rows(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """A row for each run of a page that compares several."""
-    reports = [each["report"] for each in runs if each["report"] is not None]
-    ours = [each["accuracy"]["reengineered"] for each in reports]
-    axis = Axis.around([100 * each[end] for each in ours for end in ("low", "high")], margin=0.04)
-    return [_compared(each, axis) for each in runs]
+    return [_compared(each) for each in runs]
 
 
-def _compared(run: Mapping[str, Any], axis: Axis) -> dict[str, Any]:
+def _compared(run: Mapping[str, Any]) -> dict[str, Any]:
     report = run["report"]
     row = {"name": run["name"], "title": run["title"], "base": run["settings"]["base"]["source"]}
     if report is None:
@@ -259,12 +258,11 @@ def _compared(run: Mapping[str, Any], axis: Axis) -> dict[str, Any]:
         "reference": accuracy[reference],
         "reference_name": reference.replace("_", " "),
         "accuracy": accuracy["reengineered"],
-        "dots": _places(axis, accuracy["reengineered"]),
         "gain": report[f"against_{reference}"]["difference"],
         "weights": report["weights"]["kept"] / report["weights"]["base"],
         "macs": report["macs"]["theoretical"] / report["macs"]["base"],
         "shrunk": run["shrunk"],
-        "bytes": report.get("size_bytes", {}).get("result"),
+        "bytes": sizes_of(run).get("result"),
         "time": {"ratio": cell["ratio"], "runtime": best["runtime"]} if cell else None,
         "seed": report["seed"],
     }
