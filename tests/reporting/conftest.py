@@ -21,7 +21,7 @@ def channels_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "hostile & <b>"
     problem = seam.Problem.groups({HOSTILE: ["3", "8"], QUOTE: ["5", "2"]})
     settings = seam.plan(
-        problem, granularity="channel", keep_macs=0.4, epochs=1, levels=3, shots=60, batch_size=32
+        problem, granularity="channel", keep_macs=0.4, epochs=1, levels=1, shots=40, batch_size=32
     )
     seam.reengineer(seam.load_base("zoo:digits"), problem, "digits", out=out, settings=settings)
     brief = Budget(rounds=5, seconds=0, turn_ms=0.2)

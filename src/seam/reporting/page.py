@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seam.artefacts.atomic import write_text
+from seam.artefacts.atomic import shown, write_text
 from seam.data.prepare import DataSource
-from seam.errors import ConfigError, RunFolderError, in_line
+from seam.errors import ConfigError, RunFolderError, SeamError, in_line
 from seam.jobs.report import gather
 from seam.reporting import words
 from seam.reporting.frontier_picture import frontier_picture
@@ -43,8 +44,9 @@ def report(run: str | Path, *, data: DataSource | None = None) -> dict[str, Any]
     Raises:
         RunFolderError: ``run`` is no run folder, is damaged, or cannot be written.
     """
-    document = gather(run, data)
-    html = _rendered("run.html.j2", [document])
+    with _explained([run]):
+        document = gather(run, data)
+        html = _rendered("run.html.j2", [document])
     return _written(html, Path(run) / FILE, [document])
 
 
@@ -67,33 +69,42 @@ def compare(runs: Sequence[str | Path], *, out: str | Path = "compare.html") -> 
     """
     if len(runs) < 2:
         raise ConfigError(f"{len(runs)} run is given; give two or more to compare")
-    documents = [gather(run) for run in runs]
-    html = _rendered("compare.html.j2", documents)
+    with _explained(runs):
+        documents = [gather(run) for run in runs]
+        html = _rendered("compare.html.j2", documents)
     return _written(html, Path(out), documents)
 
 
 def _rendered(template: str, documents: Sequence[Mapping[str, Any]]) -> str:
+    runs = [{**each, **run_view(each)} for each in documents]
+    splits = {each["report"]["split_hash"] for each in documents if each["report"]}
+    return (
+        environment()
+        .get_template(template)
+        .render(
+            runs=runs,
+            rows=compared_rows(runs),
+            splits=len(splits),
+            frontier=frontier_picture(documents),
+            missing=_missing(documents),
+        )
+    )
+
+
+@contextmanager
+def _explained(runs: Sequence[str | Path]) -> Iterator[None]:
+    """Turn whatever damaged files lead to into one line; a file may hold anything."""
     from jinja2 import TemplateError
 
     try:
-        runs = [{**each, **run_view(each)} for each in documents]
-        splits = {each["report"]["split_hash"] for each in documents if each["report"]}
-        return (
-            environment()
-            .get_template(template)
-            .render(
-                runs=runs,
-                rows=compared_rows(runs),
-                splits=len(splits),
-                frontier=frontier_picture(documents),
-                missing=_missing(documents),
-            )
-        )
+        yield
+    except SeamError:
+        raise
     except (*DAMAGE, TemplateError) as error:
-        names = ", ".join(f"'{each['run']}'" for each in documents)
         raise RunFolderError(
-            f"the figures of run {names} cannot be shown ({type(error).__name__}: "
-            f"{in_line(error, 80)}); they are damaged, or of another version: run it again"
+            f"the figures of run {', '.join(map(shown, runs))} cannot be shown "
+            f"({type(error).__name__}: {in_line(error, 80)}); a file is damaged or of another "
+            "version: choose a point again with seam reengineer --out RUN --pick EPOCH"
         ) from error
 
 
