@@ -21,8 +21,8 @@ from seam.artefacts.run import RunFolder
 from seam.data.prepare import ProblemData
 from seam.errors import ConfigError
 from seam.evaluation.cost import executed_macs
-from seam.jobs.bases import details_of
 from seam.evaluation.memory import size_bytes
+from seam.jobs.bases import details_of
 from seam.jobs.latency_budget import measured_ratio
 from seam.jobs.measure import Costs, test_figures
 from seam.jobs.shrunk import Finished, finished
