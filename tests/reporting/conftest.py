@@ -34,10 +34,10 @@ def channels_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def weights_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights of one label against the rest; nothing but the search."""
-    out = tmp_path_factory.mktemp("runs") / "seven"
-    problem = seam.Problem.one_vs_rest("7")
-    settings = seam.plan(problem, epochs=5, seed=1)
+    """Weights of one label against the rest, several points; nothing but the search."""
+    out = tmp_path_factory.mktemp("runs") / "nine"
+    problem = seam.Problem.one_vs_rest("9")
+    settings = seam.plan(problem, epochs=6)
     seam.reengineer(seam.load_base("zoo:digits"), problem, "digits", out=out, settings=settings)
     return out
 
@@ -45,4 +45,4 @@ def weights_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def copy(weights_run: Path, tmp_path: Path) -> Path:
     """A copy to change."""
-    return shutil.copytree(weights_run, tmp_path / "seven")
+    return shutil.copytree(weights_run, tmp_path / "nine")

@@ -95,8 +95,8 @@ def test_images_are_those_that_were_predicted(weights_run: Path) -> None:
     test = splits.get("test", splits["train"])
     first = int(found.numbers[0])
     assert shown["lost"]["shown"][0]["image"] == data_uri(open_image(test.source.read(first), 3))
-    is_seven = test.names[test.labels[first]] == "7"
-    assert shown["lost"]["shown"][0]["truth"] == ("7" if is_seven else "not 7")
+    is_nine = test.names[test.labels[first]] == "9"
+    assert shown["lost"]["shown"][0]["truth"] == ("9" if is_nine else "not 9")
 
 
 def test_what_is_missing_is_said_with_its_command(copy: Path) -> None:
@@ -144,7 +144,7 @@ def test_an_unfinished_run(copy: Path) -> None:
     written = seam.report(copy)
     assert [line["what"] for line in written["missing"]] == ["result"]
     assert f"seam reengineer --out {copy} --pick " in written["missing"][0]["command"]
-    assert "This run has not finished: 5 of 5 epochs are done" in text_of(copy)
+    assert "This run has not finished: 6 of 6 epochs are done" in text_of(copy)
     for name in ("history.jsonl", "frontier.json", "environment.json"):
         (copy / name).unlink()
     assert seam.report(copy)["missing"][0]["command"] == ""
