@@ -28,7 +28,15 @@ PROMISED = {
     *("seed", "split_hash", "adapter_bytes"),
 }
 ADDED = {
-    *("per_label", "reference", "against_restricted", "removal", "samples", "skipped"),
+    *(
+        "per_label",
+        "reference",
+        "against_restricted",
+        "removal",
+        "size_bytes",
+        "samples",
+        "skipped",
+    ),
     *("base", "device"),
     *("threads", "versions", "picked", "validation", "model"),
 }
