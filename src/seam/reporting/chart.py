@@ -51,7 +51,7 @@ class Axis:
         """Round numbers on the axis, with their places; none above 100 per cent.
 
         >>> Axis(0.4, 100, log=True).ticks()[:2], [text for text, _ in Axis(96.1, 99.2).ticks()]
-        ([('0.5', 4.04), ('1', 16.6)], ['96.5', '97', '97.5', '98', '98.5', '99'])
+        ([('0.5', 4.04), ('1', 16.6)], ['97', '98', '99'])
         """
         values = self._decades() if self.log and self.high / self.low >= WIDE else self._even(most)
         return [(f"{value:g}", self.place(value)) for value in values if value <= 100]

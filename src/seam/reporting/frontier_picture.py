@@ -16,6 +16,7 @@ COSTS = {
 }
 """What a frontier's points are drawn against."""
 FEW = 3
+"""A frontier of fewer points says little without the others that were visited."""
 SERIES = 6
 """So many runs can be told apart by colour and shape."""
 
@@ -32,7 +33,7 @@ def frontier_picture(documents: Sequence[Mapping[str, Any]]) -> dict[str, Any] |
         return None
     cost = _cost(shown)
     bars = [bar for each in shown if (bar := _bar(each)) is not None]
-    rows = [row for each in shown for row in _in_sight(each)]
+    rows = [row for each in shown for row in _in_sight(each, len(shown))]
     x = Axis.around([100 * row[cost] for row in rows], log=True, margin=0.06)
     y = Axis.around([100 * row["validation_accuracy"] for row in rows] + [bar for _, bar in bars])
     series = [_series(each, number, cost, x, y) for number, each in enumerate(shown)]
@@ -44,16 +45,16 @@ def frontier_picture(documents: Sequence[Mapping[str, Any]]) -> dict[str, Any] |
         "series": series,
         "chosen": next((each for each in points if each["is_picked"]), points[0]),
         "several": len(documents) > 1,
-        "left_out": sum(each["left_out"] for each in series),
+        "left_out": series[0]["left_out"] if len(documents) == 1 else 0,
     }
 
 
-def _in_sight(document: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+def _in_sight(document: Mapping[str, Any], runs: int) -> Sequence[Mapping[str, Any]]:
     """The points that the picture has to hold: few on the frontier say little without the others.
 
     Visited points may be far below, and would press the frontier into a line.
     """
-    few = len(document["frontier"]) < FEW
+    few = runs == 1 and len(document["frontier"]) < FEW
     return [*document["frontier"], *(document["history"] if few else [])]
 
 
