@@ -24,8 +24,8 @@ from torch import Tensor
 from seam.artefacts.adapter_value import FLOATS, Adapter, BaseReference, one_line
 from seam.artefacts.atomic import existing, shown
 from seam.artefacts.checkpoint import spread
+from seam.artefacts.preprocessing_file import read_preprocessing
 from seam.core.masks import pack, unpack
-from seam.core.preprocessing import Preprocessing
 from seam.core.problem import Problem
 from seam.errors import AdapterError
 
@@ -225,16 +225,6 @@ def _spread(name: str, kept: Tensor, mask: Tensor) -> Tensor:
 
 def _adapter(document: dict[str, Any], groups: dict[str, dict[str, Tensor]]) -> Adapter:
     base, problem = document["base"], document["problem"]
-    pixels = document["preprocessing"]
-    for values in (_get(pixels, "mean", list), _get(pixels, "std", list)):
-        if not all(_is_number(value) for value in values):
-            raise ValueError("'mean' or 'std' holds something else than numbers")
-    if set(pixels) != {"size", "mean", "std", "crop_fraction", "interpolation"}:
-        raise ValueError("'preprocessing' has missing or unknown keys")
-    _get(pixels, "interpolation", str)
-    if not _is_number(pixels["crop_fraction"]):
-        raise ValueError("'crop_fraction' is no number")
-    _get(pixels, "size", int)
     labels = _get(problem, "labels", list)
     for names in (_get(problem, "outputs", list), *labels):
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
@@ -247,7 +237,7 @@ def _adapter(document: dict[str, Any], groups: dict[str, dict[str, Tensor]]) -> 
         **groups,
         head_kind=document.get("head"),  # type: ignore[arg-type]
         problem=Problem.from_dict(problem),
-        preprocessing=Preprocessing.from_dict(pixels),
+        preprocessing=read_preprocessing(document["preprocessing"]),
         base=BaseReference(
             source=_get(base, "source", str),
             fingerprint=_get(base, "fingerprint", str),
@@ -271,10 +261,6 @@ def _get(values: Mapping[str, Any], key: str, kind: type) -> Any:
 
 def _is_ints(value: object) -> bool:
     return isinstance(value, list) and all(type(each) is int for each in value)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _no_constant(_text: str) -> float:

@@ -11,13 +11,14 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
+from seam.artefacts.preprocessing_file import check_limits
 from seam.core.config import Head
-from seam.core.preprocessing import Preprocessing
 from seam.core.problem import UNSAFE, Problem
+from seam.core.text import AnyPreprocessing
 from seam.errors import AdapterError
 from seam.models.base import BaseModel
 
-MAX_NAME, MAX_SIDE, MAX_LABELS = 512, 4096, 10**7
+MAX_NAME, MAX_LABELS = 512, 10**7
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
@@ -101,7 +102,7 @@ class Adapter:
             element its delta is dropped: it is set to 0 here.
         head_kind: ``slice``, ``append`` or ``replace``.
         problem: what the outputs mean.
-        preprocessing: what the base expects of an image.
+        preprocessing: what the base expects of an image or a text.
         base: the base model it belongs to.
         config: settings of the search, as `SearchConfig.to_dict` gives them (plain values).
         metrics: measured figures, keyed as in ``seam evaluate --json`` (plain values).
@@ -118,7 +119,7 @@ class Adapter:
     delta: Mapping[str, Tensor]
     head_kind: Head
     problem: Problem
-    preprocessing: Preprocessing
+    preprocessing: AnyPreprocessing
     base: BaseReference
     config: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
@@ -196,8 +197,7 @@ def _check(adapter: Adapter) -> None:
         raise ValueError("the head is none of slice, append, replace")
     if adapter.problem.kind == "new-labels" and adapter.head_kind != "replace":
         raise ValueError("new labels need the head that replaces the base's own")
-    if adapter.preprocessing.size > MAX_SIDE or adapter.preprocessing.crop_fraction < 0.05:
-        raise ValueError(f"the input size is above {MAX_SIDE} pixels, or its crop below 0.05")
+    check_limits(adapter.preprocessing)
     _check_base(adapter.base, adapter.problem)
     _check_head(adapter)
     for name, mask in adapter.masks.items():

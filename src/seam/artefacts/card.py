@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from seam.core.text import TextPreprocessing
+
 if TYPE_CHECKING:
     from seam.artefacts.adapter_value import Adapter
 
-TAGS = ["image-classification", "pruning", "seam"]
+TAGS = ["pruning", "seam"]
 SHOWN_OUTPUTS = 10
 SHOWN_LABELS = 5
 SHOWN_LETTERS = 60
@@ -86,11 +88,13 @@ def model_card(
 
 
 def _front_matter(adapter: Adapter, license: str | Mapping[str, str]) -> str:
+    texts = isinstance(adapter.preprocessing, TextPreprocessing)
+    task = "text-classification" if texts else "image-classification"
     values: dict[str, Any] = {
         "library_name": "seam",
         **({"license": license} if isinstance(license, str) else license),
-        "pipeline_tag": "image-classification",
-        "tags": TAGS,
+        "pipeline_tag": task,
+        "tags": [task, *TAGS],
     }
     hub = _hub(adapter).get("repository", "")
     if HUB_NAME.fullmatch(hub):
@@ -132,12 +136,16 @@ def _hub(adapter: Adapter) -> dict[str, str]:
 
 
 def _base(adapter: Adapter) -> str:
-    base, hub = adapter.base, _hub(adapter)
+    base, hub, expected = adapter.base, _hub(adapter), adapter.preprocessing
     pinned = f"revision `{hub['revision']}`" if COMMIT.fullmatch(hub.get("revision", "")) else ""
     origin = f"From {escape(hub.get('repository', ''))}, {pinned}.\n" if pinned else ""
+    if isinstance(expected, TextPreprocessing):
+        size = f"{expected.length} tokens, tokenizer `{expected.digest[:12]}`"
+    else:
+        size = f"{expected.size} x {expected.size} pixels"
     return (
-        f"## Base model\n\n{escape(base.source)}, {base.label_count} labels, input "
-        f"{adapter.preprocessing.size} x {adapter.preprocessing.size} pixels.\n{origin}"
+        f"## Base model\n\n{escape(base.source)}, {base.label_count} labels, "
+        f"input {size}.\n{origin}"
         f"Fingerprint (SHA-256): `{base.fingerprint}`\n"
     )
 

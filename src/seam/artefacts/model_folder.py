@@ -20,15 +20,18 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
-from seam.artefacts.adapter_value import MAX_SIDE, BaseReference, one_line
+from seam.artefacts.adapter_value import BaseReference, one_line
 from seam.artefacts.atomic import existing, shown, write_folder
+from seam.artefacts.preprocessing_file import read_preprocessing, tokenizer_files
 from seam.core.config import Head
-from seam.core.preprocessing import Preprocessing
 from seam.core.problem import Problem
+from seam.core.text import AnyPreprocessing
 from seam.errors import ModelError
 from seam.exporting.program import traced
 from seam.masking.head import attach_head
 from seam.masking.sides import set_tensor
+from seam.models.base import BaseModel, blank
+from seam.models.hf import recorded_config
 from seam.models.load import BaseSpec
 from seam.shrink.fold import drop_norm
 
@@ -55,7 +58,7 @@ class ModelManifest:
     recipe: Mapping[str, Any] | None
     base: BaseReference
     problem: Problem
-    preprocessing: Preprocessing
+    preprocessing: AnyPreprocessing
     head_kind: Head
     attributes: Mapping[str, Mapping[str, int]]
     folded: Sequence[str]
@@ -83,8 +86,8 @@ class ModelManifest:
         }
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> ModelManifest:
-        """Inverse of `to_dict`."""
+    def from_dict(cls, values: Mapping[str, Any], folder: Path | None = None) -> ModelManifest:
+        """Inverse of `to_dict`; a tokenizer is that in ``folder``."""
         base = values["base"]
         return cls(
             recipe=values["recipe"],
@@ -96,7 +99,7 @@ class ModelManifest:
                 head_layer=str(base.get("head_layer", "")),
             ),
             problem=Problem.from_dict(values["problem"]),
-            preprocessing=Preprocessing.from_dict(values["preprocessing"]),
+            preprocessing=read_preprocessing(values["preprocessing"], folder),
             head_kind=values["head"],
             attributes=values["attributes"],
             folded=values["folded"],
@@ -105,17 +108,21 @@ class ModelManifest:
         )
 
 
-def architecture_recipe(recipe: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def architecture_recipe(base: BaseModel) -> dict[str, Any] | None:
     """What of a base's recipe builds its architecture: no files of the machine it was made on.
 
-    >>> architecture_recipe({"name": "zoo:digits", "weights": "here.safetensors"})
+    >>> architecture_recipe(BaseSpec(name="zoo:digits").load())
     {'name': 'zoo:digits', 'model_args': {}}
+
+    A model of `transformers` is built from its configuration.
     """
-    if recipe is None:
+    if base.recipe is None:
         return None
-    given = recipe.get("model_args", {})
+    if base.recipe["name"].startswith("hf:"):
+        return {"name": "hf:", "model_args": {"config": recorded_config(base.module)}}
+    given = base.recipe.get("model_args", {})
     arguments = {name: value for name, value in given.items() if name not in FILE_ARGUMENTS}
-    return {"name": recipe["name"], "model_args": arguments}
+    return {"name": base.recipe["name"], "model_args": arguments}
 
 
 def changed_attributes(before: nn.Module, after: nn.Module) -> dict[str, dict[str, int]]:
@@ -141,7 +148,7 @@ def changed_attributes(before: nn.Module, after: nn.Module) -> dict[str, dict[st
 def save_model(
     folder: str | Path, module: nn.Module, manifest: ModelManifest, example: Tensor
 ) -> int:
-    """Write ``model/``, whole or not at all; returns the size in bytes of tensors and manifest.
+    """Write ``model/``, whole or not at all; returns its size in bytes without a program.
 
     A module that PyTorch cannot export for batches of any size comes without a program.
 
@@ -158,7 +165,7 @@ def save_model(
         "tensors": {"bytes": len(tensors), "sha256": hashlib.sha256(tensors).hexdigest()},
     }
     text = json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    files = {TENSORS: tensors, MANIFEST: text.encode()}
+    files = {TENSORS: tensors, MANIFEST: text.encode(), **tokenizer_files(manifest.preprocessing)}
     try:
         program = {PROGRAM: _program(module, example)}
     except ModelError:  # the module runs, but not for every batch size in one program
@@ -192,7 +199,7 @@ def load_model(
             )
         base = _architecture(place, manifest.recipe)
     tensors = _read_tensors(place, document)
-    example = torch.zeros(1, manifest.preprocessing.channels, *[manifest.preprocessing.size] * 2)
+    example = blank(manifest.preprocessing)
     try:
         model: nn.Module = attach_head(
             copy.deepcopy(base).float().cpu().eval(),
@@ -267,9 +274,9 @@ def _read_manifest(place: Path) -> tuple[dict[str, Any], ModelManifest]:
             raise ValueError(f"its 'format' is not '{FORMAT}'")
         if document.get("version") != VERSION:
             raise ValueError(f"its version is not {VERSION}; upgrade seam")
-        manifest = ModelManifest.from_dict(document)
-        if manifest.preprocessing.size > MAX_SIDE or manifest.head_kind not in get_args(Head):
-            raise ValueError("its input size or its head is none that seam knows")
+        manifest = ModelManifest.from_dict(document, place)
+        if manifest.head_kind not in get_args(Head):
+            raise ValueError("its head is none that seam knows")
         return document, manifest
     except FileNotFoundError as error:
         raise ModelError(

@@ -1,4 +1,4 @@
-"""`seam predict`: name the class of pictures."""
+"""`seam predict`: name the class of pictures or texts."""
 
 from __future__ import annotations
 
@@ -13,20 +13,28 @@ from seam.cli.options import Config, Device, Json, Quiet, device_of
 
 def run(
     run: Annotated[Path, typer.Argument(help="Run folder, exported model, or USER/NAME on a hub.")],
-    images: Annotated[list[Path], typer.Argument(help="Image files.")],
+    samples: Annotated[
+        list[str], typer.Argument(help="Image files; or texts, or .txt files of one text a line.")
+    ],
     device: Device = "auto",
     json: Json = False,
     quiet: Quiet = False,
     config: Config = None,
 ) -> None:
-    """Name the class of each image."""
+    """Name the class of each image or text."""
     from seam.artefacts.hub import hub_name
+    from seam.core.text import TextPreprocessing
+    from seam.data.texts import texts_in
     from seam.jobs.predict import load
     from seam.reporting.terminal import predictions_table
 
     output = Output(json, quiet)
-    found = load(run, device=device_of(device))(images)
-    rows = [{"image": str(file), **row} for file, row in zip(images, found, strict=True)]
+    predictor = load(run, device=device_of(device))
+    kind = "image"
+    if isinstance(predictor.preprocessing, TextPreprocessing):
+        kind, samples = "text", texts_in(samples)
+    found = predictor(samples)
+    rows = [{kind: sample, **row} for sample, row in zip(samples, found, strict=True)]
     in_export = next((each.parent for each in run.parents if each.name == "export"), None)
     home = run.parent if run.name == "model" else run
     adapter = run if hub_name(run) else home / "adapter"

@@ -26,6 +26,7 @@ def run(
     std: given.Std = None,
     crop_fraction: given.CropFraction = None,
     interpolation: given.Interpolation = None,
+    max_length: given.MaxLength = None,
     preset: given.Preset = "default",
     granularity: given.Granularity = None,
     epochs: given.Epochs = None,

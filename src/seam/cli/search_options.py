@@ -13,7 +13,10 @@ _DATA = "Data"
 _BASE = "Base model"
 
 Model = Annotated[
-    str | None, typer.Argument(help="timm:NAME, torchvision:NAME, zoo:NAME or model:RUN/model.")
+    str | None,
+    typer.Argument(
+        help="timm:NAME, torchvision:NAME, hf:FOLDER, hf:OWNER/NAME, zoo:NAME or model:RUN/model."
+    ),
 ]
 Labels = Annotated[
     str | None,
@@ -37,7 +40,7 @@ DryRun = Annotated[
 
 Data = Annotated[
     str | None,
-    typer.Option(help="Image folder, parquet folder, hub name, or digits.", rich_help_panel=_DATA),
+    typer.Option(help="Image, parquet or CSV folder, hub name, or digits.", rich_help_panel=_DATA),
 ]
 Shots = Annotated[
     int | None, typer.Option(help="At most so many samples a label.", rich_help_panel=_DATA)
@@ -53,7 +56,7 @@ Rename = Annotated[
     list[str] | None, typer.Option(help="DATA_LABEL=BASE_LABEL; repeat.", rich_help_panel=_DATA)
 ]
 SkipBad = Annotated[
-    bool, typer.Option("--skip-bad", help="Leave out unreadable images.", rich_help_panel=_DATA)
+    bool, typer.Option("--skip-bad", help="Leave out unreadable samples.", rich_help_panel=_DATA)
 ]
 
 Weights = Annotated[
@@ -76,6 +79,12 @@ CropFraction = Annotated[
 ]
 Interpolation = Annotated[
     str | None, typer.Option(help="bicubic, bilinear or nearest.", rich_help_panel=_BASE)
+]
+MaxLength = Annotated[
+    int | None,
+    typer.Option(
+        help="Tokens of a text; 128 by default, or what the model takes.", rich_help_panel=_BASE
+    ),
 ]
 
 HeadLayer = Annotated[

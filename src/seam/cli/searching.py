@@ -96,6 +96,7 @@ def _spec(options: Mapping[str, Any]) -> BaseSpec:
         "std": numbers(options["std"], "std"),
         "crop_fraction": options["crop_fraction"],
         "interpolation": options["interpolation"],
+        "length": options["max_length"],
     }
     return BaseSpec(
         name=options["model"],

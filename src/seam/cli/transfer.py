@@ -25,6 +25,7 @@ def run(
     std: given.Std = None,
     crop_fraction: given.CropFraction = None,
     interpolation: given.Interpolation = None,
+    max_length: given.MaxLength = None,
     preset: given.Preset = "default",
     granularity: given.Granularity = None,
     epochs: given.Epochs = None,
@@ -76,5 +77,8 @@ def run(
     from seam.data.load import labels_of
 
     assert data is not None
-    found = labels_of(data, rename=pairs(rename, "rename")) if labels is None else names_in(labels)
+    if labels is None:
+        found = labels_of(data, rename=pairs(rename, "rename"))
+    else:
+        found = tuple(names_in(labels))
     run_search(output, Problem.new_labels(found), ctx.params)

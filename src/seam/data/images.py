@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -17,7 +18,15 @@ from torch.nn import functional as F
 
 from seam.core.preprocessing import Preprocessing
 from seam.data.augment import Augment, View
-from seam.data.decode import ImageSource, corrupt, open_image, stored_size, to_square
+from seam.data.decode import (
+    CorruptImageError,
+    ImageSource,
+    corrupt,
+    decode,
+    open_image,
+    stored_size,
+    to_square,
+)
 from seam.errors import ConfigError, DataError
 from seam.search.samples import Batch
 
@@ -111,6 +120,34 @@ class ImageSamples:
         std = torch.tensor(self.preprocessing.std, device=self.device).view(1, -1, 1, 1)
         targets = self.targets[numbers].to(self.device)
         return Batch((images - mean) / std, targets, numbers, view)
+
+
+def prepared_image(
+    image: str | Path | Image.Image, preprocessing: Preprocessing, device: torch.device
+) -> Tensor:
+    """An image file or picture as a model takes it, (1, C, size, size).
+
+    Raises:
+        DataError: the file is missing or is no image; the message names it.
+    """
+    if not isinstance(image, Image.Image):
+        path = Path(image)
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise DataError(
+                f"image '{path}' cannot be read ({error.strerror}); check the path"
+            ) from error
+        try:
+            image = decode(data, str(path), preprocessing.channels)
+        except CorruptImageError as error:
+            raise DataError(f"{str(error).rpartition(';')[0]}; give another file") from error
+    side = stored_size(preprocessing)
+    size = image.width if image.width == image.height and image.width <= side else side
+    picture = image.convert("L" if preprocessing.channels == 1 else "RGB")
+    pixels = torch.from_numpy(to_square(picture, size, preprocessing.interpolation).copy())[None]
+    samples = ImageSamples(pixels, torch.zeros(1, dtype=torch.long), preprocessing, device)
+    return next(samples.ordered(1)).images
 
 
 class StreamedPixels:

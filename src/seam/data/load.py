@@ -1,4 +1,4 @@
-"""Labelled images from wherever `datasets` finds them: folders, parquet files, the hub."""
+"""Labelled images or texts from wherever `datasets` finds them: folders, parquet files, the hub."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,16 +16,20 @@ from seam.data.decode import ImageSource
 from seam.data.folder import survey
 from seam.errors import DataError, LabelError, nearest
 
+Content = Literal["image", "text"]
 SPLITS = {
     "train": ("train", "training"),
     "validation": ("validation", "valid", "val", "dev"),
     "test": ("test", "testing"),
 }
 
+TEXT_COLUMNS = ("text", "sentence", "content")
+STRINGS = ("string", "large_string")
+
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """One split as it lies on disk: encoded images, and each one's label as a number.
+    """One split as it lies on disk: encoded images or texts, and each one's label as a number.
 
     ``labels[i]`` indexes ``names``; it is -1 where a sample has no label.
     """
@@ -39,15 +43,18 @@ class LabelledImages:
         return LabelledImages(self.source.select(numbers), self.labels[numbers], self.names)
 
 
-def load_splits(data: str | Path | Mapping[str, Any]) -> dict[str, LabelledImages]:
+def load_splits(
+    data: str | Path | Mapping[str, Any], *, content: Content = "image"
+) -> dict[str, LabelledImages]:
     """The splits of ``data``: ``train`` always, ``validation`` and ``test`` where it has them.
 
-    ``data`` is an image folder, a folder of parquet files, a hub name, ``digits`` (scikit-learn's
-    handwritten digits), a `datasets.DatasetDict`, or PyTorch data sets by the split's name, as in
-    ``{"train": DATASET, "test": DATASET, "labels": NAMES}`` (see `seam.data.own`).
+    ``data`` is an image folder, a folder of parquet or CSV files, a hub name, ``digits``
+    (scikit-learn's handwritten digits), a `datasets.DatasetDict`, or PyTorch data sets of images by
+    the split's name, as in ``{"train": DATASET, "test": DATASET, "labels": NAMES}`` (see
+    `seam.data.own`).
 
     Raises:
-        DataError: nothing is found there, or it holds no image or no label column.
+        DataError: nothing is found there, or it holds no such content or no label column.
     """
     if not isinstance(data, str | Path | Mapping):
         raise DataError(
@@ -59,7 +66,7 @@ def load_splits(data: str | Path | Mapping[str, Any]) -> dict[str, LabelledImage
     for part, names in SPLITS.items():
         found = next((name for name in names if name in raw), None)
         if found is not None:
-            splits[part] = _labelled(raw[found], f"{found} split", raw.get("labels"))
+            splits[part] = _labelled(raw[found], f"{found} split", content, raw.get("labels"))
     if "train" not in splits:
         found = ", ".join(map(str, raw)) or "nothing"
         raise DataError(f"the data has no train split, only {found}; add one")
@@ -69,7 +76,10 @@ def load_splits(data: str | Path | Mapping[str, Any]) -> dict[str, LabelledImage
 
 
 def labels_of(
-    data: str | Path | Mapping[str, Any], *, rename: Mapping[str, str] | None = None
+    data: str | Path | Mapping[str, Any],
+    *,
+    rename: Mapping[str, str] | None = None,
+    content: Content = "image",
 ) -> tuple[str, ...]:
     """The labels that the training samples of ``data`` have, in the data's own order.
 
@@ -79,11 +89,12 @@ def labels_of(
     Args:
         data: what `load_splits` takes.
         rename: data label to the name it gets; labels of one name become one.
+        content: what its samples are.
 
     Raises:
         DataError: there is only one, or none; or the data cannot be loaded.
     """
-    train = load_splits(data)["train"]
+    train = load_splits(data, content=content)["train"]
     found = [name for i, name in enumerate(train.names) if (train.labels == i).any()]
     names = dict.fromkeys((rename or {}).get(name, name) for name in found)
     if len(names) < 2:
@@ -180,7 +191,7 @@ def _load(data: str) -> Mapping[str, Any]:
     if local and not path.is_dir():
         raise DataError(f"data '{data}' is a file; give the folder that holds it")
     if local and not any(path.iterdir()):
-        raise DataError(f"data folder '{data}' is empty; add images")
+        raise DataError(f"data folder '{data}' is empty; add files")
     if local and set("*?[") & set(str(path.resolve())):
         raise DataError(f"data folder '{data}' has one of * ? [ in its path; rename it")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -202,48 +213,83 @@ def _load(data: str) -> Mapping[str, Any]:
     return cast("Mapping[str, Any]", loaded)
 
 
-def _labelled(split: Any, where: str, names: Sequence[str] | None) -> LabelledImages:
-    """A split as encoded images and numbers; ``names`` are those of an own data set's labels."""
+def _labelled(
+    split: Any, where: str, content: Content, names: Sequence[str] | None
+) -> LabelledImages:
+    """A split as bytes and numbers; ``names`` are those of an own data set's labels."""
     import datasets
 
     if isinstance(split, datasets.Dataset):
-        return _from_table(split, where)
+        return _from_table(split, where, content)
     from seam.data.own import is_own, read_own
 
-    if not is_own(split):
+    if not is_own(split) or content == "text":
+        own = ", or a PyTorch data set of pairs (image, label)" if content == "image" else ""
+        column = " with a text and a label column" if content == "text" else ""
         raise DataError(
-            f"the {where} is a {type(split).__name__}; give a datasets.Dataset, or a PyTorch data "
-            "set of pairs (image, label)"
+            f"the {where} is a {type(split).__name__}; give a datasets.Dataset{column}{own}"
         )
     source, numbers, known = read_own(split, names, where)
     return LabelledImages(source, np.array(numbers, dtype=np.int64), known)
 
 
-def _from_table(split: Any, where: str) -> LabelledImages:
-    """A `datasets.Dataset` with an image and a label column as encoded images and numbers."""
+def _from_table(split: Any, where: str, content: Content) -> LabelledImages:
+    """A `datasets.Dataset` with a column of samples and one of labels, as bytes and numbers."""
     import datasets
 
     features = split.features
-    images = [name for name, kind in features.items() if isinstance(kind, datasets.Image)]
-    if not images:
-        raise DataError(f"the {where} has no image column, only {', '.join(features)}")
+    column = _content_column(features, content, where)
     if len(split) == 0:
-        raise DataError(f"the {where} is empty; add images")
+        raise DataError(f"the {where} is empty; add {content}s")
     label = _label_column(features, where)
     kind = features[label]
-    column = split.with_format(None)[label]
+    given = split.with_format(None)[label]
     if isinstance(kind, datasets.ClassLabel):
         names = tuple(str(name) for name in kind.names)
-        numbers = [-1 if value is None else value for value in column]
+        numbers = [-1 if value is None else value for value in given]
     else:
-        words = [None if value is None else str(value) for value in column]
+        words = [None if value is None else str(value) for value in given]
         names = tuple(sorted({word for word in words if word is not None}))
         place = {name: i for i, name in enumerate(names)}
         numbers = [-1 if word is None else place[word] for word in words]
-    encoded = split.select_columns([images[0]]).cast_column(images[0], datasets.Image(decode=False))
-    rows = _Rows(encoded, images[0], where)
+    chosen = split.select_columns([column])
+    rows: _Rows | _Texts
+    if content == "image":
+        rows = _Rows(chosen.cast_column(column, datasets.Image(decode=False)), column, where)
+    else:
+        rows = _Texts(chosen.with_format(None)[column], where)
     source = ImageSource(rows.read, rows.name, len(split))
     return LabelledImages(source, np.array(numbers, dtype=np.int64), names)
+
+
+def _content_column(features: Mapping[str, Any], content: Content, where: str) -> str:
+    """The column that holds the samples: the images, or the texts, preferably called so."""
+    import datasets
+
+    if content == "image":
+        found = [name for name, kind in features.items() if isinstance(kind, datasets.Image)]
+    else:
+        texts = [name for name in TEXT_COLUMNS if name in features]
+        found = [name for name in texts if getattr(features[name], "dtype", "") in STRINGS]
+    if not found:
+        other = ", ".join(features)
+        wanted = f" (called {', '.join(TEXT_COLUMNS)})" if content == "text" else ""
+        raise DataError(f"the {where} has no {content} column{wanted}, only {other}")
+    return found[0]
+
+
+@dataclass(frozen=True)
+class _Texts:
+    """The text column of a `datasets.Dataset`, row by row."""
+
+    rows: Sequence[str | None]
+    where: str
+
+    def read(self, i: int) -> bytes:
+        return (self.rows[i] or "").encode()
+
+    def name(self, i: int) -> str:
+        return f"{self.where}, row {i}"
 
 
 @dataclass(frozen=True)

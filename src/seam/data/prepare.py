@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -14,11 +15,14 @@ from numpy.typing import NDArray
 
 from seam.core.preprocessing import Preprocessing
 from seam.core.problem import Problem
+from seam.core.text import AnyPreprocessing, TextPreprocessing
 from seam.data.augment import Augment
+from seam.data.decode import ImageSource
 from seam.data.folder import stray_files
 from seam.data.images import ImageSamples, read_pixels
-from seam.data.load import LabelledImages, align, check_renames, load_splits
+from seam.data.load import Content, LabelledImages, align, check_renames, load_splits
 from seam.data.split import Numbers, Split, balance, few, stratified, targets_of
+from seam.data.texts import TextSamples, read_tokens
 from seam.errors import ConfigError, DataError
 from seam.search.samples import SearchData
 
@@ -38,7 +42,8 @@ class DataConfig:
         shots: at most so many samples of each label, training and validation together.
         negatives: one-vs-rest: ``balanced`` trains on as many others as there are positives,
             ``all`` on all of them, weighted to count as much. Validation and test are balanced.
-        augment: of training images: ``none``, ``crop`` or ``crop+flip``.
+        augment: of training images: ``none``, ``crop`` or ``crop+flip``; by default the last.
+            Texts are not augmented.
         skip_bad: leave out images that cannot be read, and count them.
         rename: data label to base label, for names that differ.
     """
@@ -46,7 +51,7 @@ class DataConfig:
     validation: float = 0.1
     shots: int | None = None
     negatives: Literal["balanced", "all"] = "balanced"
-    augment: Augment = "crop+flip"
+    augment: Augment | None = None
     skip_bad: bool = False
     rename: dict[str, str] = field(default_factory=dict)
 
@@ -57,7 +62,7 @@ class DataConfig:
             raise ConfigError(
                 f"shots is {self.shots}; give a whole number, at least 2 (training and validation)"
             )
-        if self.augment not in get_args(Augment):
+        if self.augment is not None and self.augment not in get_args(Augment):
             raise ConfigError(
                 f"augment is '{self.augment}'; give one of {', '.join(get_args(Augment))}"
             )
@@ -82,12 +87,12 @@ class ProblemData:
     """The three parts of a problem's data; only ``search`` is handed to the search.
 
     ``split_hash`` is a SHA-256 over the sample numbers of the three parts and the bytes of their
-    images: it changes with the seed, the settings and the data. ``test_places`` says where the test
+    content: it changes with the seed, the settings and the data. ``test_places`` says where the test
     samples are in the data, where that can be said.
     """
 
     search: SearchData
-    test: ImageSamples
+    test: ImageSamples | TextSamples
     test_labels: NDArray[np.int64]
     split_hash: str
     skipped: tuple[str, ...]
@@ -110,7 +115,7 @@ def prepare(
     problem: Problem,
     *,
     base_labels: Sequence[str],
-    preprocessing: Preprocessing,
+    preprocessing: AnyPreprocessing,
     config: DataConfig,
     seed: int,
     device: torch.device,
@@ -125,8 +130,16 @@ def prepare(
         DataError: the data is empty, has one class only, or an image cannot be read.
     """
     labels_used, members = problem.counted(base_labels)
-    parts, split = choose(data, problem, members, base_labels=labels_used, config=config, seed=seed)
-    samples: dict[str, ImageSamples] = {}
+    parts, split = choose(
+        data,
+        problem,
+        members,
+        base_labels=labels_used,
+        config=config,
+        seed=seed,
+        content=content_of(preprocessing),
+    )
+    samples: dict[str, ImageSamples | TextSamples] = {}
     labels: dict[str, NDArray[np.int64]] = {}
     skipped: list[str] = []
     content = hashlib.sha256()
@@ -136,24 +149,19 @@ def prepare(
         digests.append(hashlib.sha256(data).digest())
         content.update(digests[-1])
 
-    for name, images in parts.items():
-        pixels, kept, bad = read_pixels(
-            images.source,
-            preprocessing,
-            skip_bad=config.skip_bad,
-            observe=observe,
-        )
+    read = partial(
+        _read_texts if isinstance(preprocessing, TextPreprocessing) else _read_images,
+        config=config,
+        device=device,
+        observe=observe,
+    )
+    for name, part in parts.items():
+        kept, bad, with_targets = read(part.source, preprocessing)
         skipped += bad
-        labels[name] = images.labels[kept]
+        labels[name] = part.labels[kept]
         targets = targets_of(labels[name], members)
         _check_classes(targets, problem, name)
-        samples[name] = ImageSamples(
-            pixels if not isinstance(pixels, torch.Tensor) else pixels.to(device),
-            torch.from_numpy(targets),
-            preprocessing,
-            device,
-            config.augment,
-        )
+        samples[name] = with_targets(torch.from_numpy(targets))
         split = _without(split, name, kept)
     return ProblemData(
         SearchData(samples["train"], samples["validation"]),
@@ -175,6 +183,47 @@ def short_digests(digests: Sequence[bytes]) -> NDArray[np.int64]:
     return np.frombuffer(b"".join(each[:8] for each in digests), dtype="<i8").astype(np.int64)
 
 
+Read = tuple[list[int], list[str], Callable[[torch.Tensor], ImageSamples | TextSamples]]
+"""Numbers of the samples kept, names of those skipped, and samples from their targets."""
+
+
+def _read_images(
+    source: ImageSource,
+    preprocessing: Preprocessing,
+    *,
+    config: DataConfig,
+    device: torch.device,
+    observe: Callable[[bytes], object],
+) -> Read:
+    pixels, kept, bad = read_pixels(
+        source, preprocessing, skip_bad=config.skip_bad, observe=observe
+    )
+    placed = pixels.to(device) if isinstance(pixels, torch.Tensor) else pixels
+    augment = config.augment or "crop+flip"
+    return kept, bad, lambda targets: ImageSamples(placed, targets, preprocessing, device, augment)
+
+
+def _read_texts(
+    source: ImageSource,
+    preprocessing: TextPreprocessing,
+    *,
+    config: DataConfig,
+    device: torch.device,
+    observe: Callable[[bytes], object],
+) -> Read:
+    if config.augment not in (None, "none"):
+        raise ConfigError(f"augment '{config.augment}' is for images, not for texts; leave it out")
+    tokens, kept, bad = read_tokens(
+        source, preprocessing, skip_bad=config.skip_bad, observe=observe
+    )
+    return kept, bad, lambda targets: TextSamples(tokens.to(device), targets.to(device), device)
+
+
+def content_of(preprocessing: AnyPreprocessing) -> Content:
+    """What a base model is given: images or texts."""
+    return "text" if isinstance(preprocessing, TextPreprocessing) else "image"
+
+
 def choose(
     data: DataSource,
     problem: Problem,
@@ -183,6 +232,7 @@ def choose(
     base_labels: Sequence[str],
     config: DataConfig,
     seed: int,
+    content: Content = "image",
 ) -> tuple[dict[str, LabelledImages], Split]:
     """The samples of each part, not yet decoded, and their numbers.
 
@@ -190,7 +240,7 @@ def choose(
     """
     rng = np.random.default_rng(seed)
     strict = problem.kind == "one-vs-rest"
-    loaded = load_splits(data)
+    loaded = load_splits(data, content=content)
     check_renames(config.rename, loaded)
     splits = {
         name: align(

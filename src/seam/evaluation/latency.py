@@ -108,13 +108,15 @@ def _cell(
 
 
 def batch_of(images: Tensor, size: int) -> Tensor:
-    """The first ``size`` images on the CPU in float32, begun anew where there are fewer.
+    """The first ``size`` samples on the CPU, images in float32, begun anew where there are fewer.
 
     >>> batch_of(torch.tensor([[1.0], [2.0]]), 3).flatten().tolist()
     [1.0, 2.0, 1.0]
     """
     numbers = torch.arange(size) % len(images)
-    return images.detach().to("cpu", torch.float32)[numbers].contiguous()
+    inputs = images.detach().cpu()
+    inputs = inputs.float() if inputs.is_floating_point() else inputs
+    return inputs[numbers].contiguous()
 
 
 def fastest(found: Mapping[str, Any], size: str) -> dict[str, Any] | None:

@@ -48,7 +48,7 @@ def peak_memory(files: Mapping[str, Path], shape: Sequence[int], *, threads: int
 
     Args:
         files: ``.onnx`` or ``.xml`` programs by name.
-        shape: of the batch, (b, C, H, W).
+        shape: of the batch, (b, C, H, W) or (b, length).
         threads: that the runtime may use.
 
     Returns:
@@ -92,7 +92,8 @@ def _run(file: str, shape: Sequence[int], threads: int) -> dict[str, Any]:
     """Open and run ``file``; called in a process of its own."""
     import numpy as np
 
-    images = np.zeros(shape, dtype=np.float32)
+    texts = len(shape) == 2  # token numbers; images have four dimensions
+    images = np.zeros(shape, dtype=np.int64 if texts else np.float32)
     if file.endswith(".xml"):
         needs("openvino", extra="openvino")
         import openvino

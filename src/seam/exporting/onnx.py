@@ -10,13 +10,15 @@ from torch import Tensor, nn
 
 from seam.errors import ModelError, in_line
 from seam.exporting.extras import needs
-from seam.exporting.program import traced
+from seam.exporting.program import input_name, traced
 
 
 def to_onnx(
     module: nn.Module, example: Tensor, path: Path, *, info: Mapping[str, str] | None = None
 ) -> None:
-    """Write ``module`` as one ``.onnx`` file: input ``images``, output ``logits``, any batch size.
+    """Write ``module`` as one ``.onnx`` file: input ``images`` or ``tokens``, output ``logits``.
+
+    Batches may have any size.
 
     >>> import tempfile
     >>> file = Path(tempfile.mkdtemp()) / "model.onnx"
@@ -25,8 +27,9 @@ def to_onnx(
     True
 
     Args:
-        module: gives (b, K) logits for images (b, C, H, W); it is copied, and stays as it is.
-        example: images (b, C, H, W); only their shape but for b, and their type, matter.
+        module: gives (b, K) logits for images (b, C, H, W) or texts (b, length); it is copied, and
+            stays as it is.
+        example: such images or texts; only their shape but for b, and their type, matter.
         path: the file to write; weights are inside it, so it is at most 2 GB.
         info: texts to keep inside the file, as the model's ``metadata_props``.
 
@@ -38,7 +41,11 @@ def to_onnx(
     program = traced(module, example)
     try:
         written = torch.onnx.export(
-            program, dynamo=True, input_names=["images"], output_names=["logits"], verbose=False
+            program,
+            dynamo=True,
+            input_names=[input_name(example)],
+            output_names=["logits"],
+            verbose=False,
         )
         assert written is not None
         written.model.metadata_props.update(info or {})

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from seam.errors import ModelError, in_line
 from seam.exporting.extras import needs, silent, untracked
-from seam.exporting.program import traced
+from seam.exporting.program import input_name, traced
 
 
 def to_openvino(
@@ -24,8 +24,9 @@ def to_openvino(
     True
 
     Args:
-        module: gives (b, K) logits for images (b, C, H, W); it is copied, and stays as it is.
-        example: images (b, C, H, W); only their shape but for b, and their type, matter.
+        module: gives (b, K) logits for images (b, C, H, W) or texts (b, length); it is copied, and
+            stays as it is.
+        example: such images or texts; only their shape but for b, and their type, matter.
         path: the ``.xml`` file to write.
         info: texts to keep inside the file, in ``rt_info`` under ``seam``.
 
@@ -41,7 +42,7 @@ def to_openvino(
         with silent(), untracked():
             model = openvino.convert_model(program)  # not of the module: that path warns
         model.reshape({0: openvino.PartialShape([-1, *example.shape[1:]])})
-        model.input(0).get_tensor().set_names({"images"})
+        model.input(0).get_tensor().set_names({input_name(example)})
         model.output(0).get_tensor().set_names({"logits"})
         for name, text in (info or {}).items():
             model.set_rt_info(text, ["seam", name])

@@ -25,8 +25,9 @@ def to_program(
     torch.Size([5, 2])
 
     Args:
-        module: gives (b, K) logits for images (b, C, H, W); it is copied, and stays as it is.
-        example: images (b, C, H, W); only their shape but for b, and their type, matter.
+        module: gives (b, K) logits for images (b, C, H, W) or texts (b, length); it is copied, and
+            stays as it is.
+        example: such images or texts; only their shape but for b, and their type, matter.
         path: the file to write.
         info: texts to keep inside the file, each as an extra file of its name.
 
@@ -34,6 +35,15 @@ def to_program(
         ModelError: the module cannot be traced, or only for one batch size.
     """
     torch.export.save(traced(module, example), path, extra_files=dict(info or {}))
+
+
+def input_name(example: Tensor) -> str:
+    """What a program calls its input: ``images``, or ``tokens`` where they are whole numbers.
+
+    >>> input_name(torch.zeros(1, 8, dtype=torch.int64))
+    'tokens'
+    """
+    return "images" if example.is_floating_point() else "tokens"
 
 
 def traced(module: nn.Module, example: Tensor) -> ExportedProgram:

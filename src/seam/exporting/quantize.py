@@ -13,6 +13,7 @@ from torch import Tensor
 
 from seam.errors import ModelError, in_line
 from seam.exporting.extras import needs, silent, untracked
+from seam.exporting.program import input_name
 
 CALIBRATION_SAMPLES = 300
 """How many training images the ranges of the activations are taken from: NNCF's own default."""
@@ -30,7 +31,7 @@ def quantize_onnx(source: Path, path: Path, images: Sequence[Tensor]) -> None:
     Args:
         source: a float32 model, as `to_onnx` writes it.
         path: the file to write.
-        images: training images, each (C, H, W), for the ranges of the activations.
+        images: training samples, each (C, H, W) or (length), for the ranges of the activations.
 
     Raises:
         MissingExtraError: onnx or onnxruntime is not installed.
@@ -46,7 +47,7 @@ def quantize_onnx(source: Path, path: Path, images: Sequence[Tensor]) -> None:
 
         def get_next(self) -> dict[str, Any] | None:
             image = next(self._images, None)
-            return None if image is None else {"images": image[None].cpu().numpy()}
+            return None if image is None else {input_name(image): image[None].cpu().numpy()}
 
     eight = quantization.QuantType.QInt8
     with _as_model_error("ONNX Runtime"), tempfile.TemporaryDirectory() as folder:
@@ -72,7 +73,7 @@ def quantize_openvino(source: Path, path: Path, images: Sequence[Tensor]) -> Non
     Args:
         source: a float32 model, as `to_openvino` writes it.
         path: the ``.xml`` file to write.
-        images: training images, each (C, H, W), for the ranges of the activations.
+        images: training samples, each (C, H, W) or (length), for the ranges of the activations.
 
     Raises:
         MissingExtraError: openvino or nncf is not installed.

@@ -16,9 +16,10 @@ from seam.exporting.extras import needs
 
 
 class Session(Protocol):
-    """A model file in its runtime: float32 images (b, C, H, W) in, logits (b, K) out, on the CPU.
+    """A model file in its runtime: images or texts in, logits (b, K) out, on the CPU.
 
-    ``runtime`` is ``onnxruntime``, ``openvino`` or ``torch``.
+    Images are float32 (b, C, H, W), texts int64 (b, length). ``runtime`` is ``onnxruntime``,
+    ``openvino`` or ``torch``.
     """
 
     runtime: str
@@ -101,22 +102,27 @@ class _Runtime:
     extra: str | None
     shape: Sequence[int | None]
     """Of the input; None where any size is taken."""
+    dtype: torch.dtype = torch.float32
 
     def __call__(self, images: Tensor) -> Tensor:
         """Logits of a batch, (b, K)."""
         self._check(tuple(images.shape))
         try:
-            return self._run(images.detach().to("cpu", torch.float32).contiguous())
+            return self._run(images.detach().to("cpu", self.dtype).contiguous())
         except Exception as error:  # each runtime has errors of its own
             raise DataError(
-                f"{self.runtime} cannot run images of shape {tuple(images.shape)} "
+                f"{self.runtime} cannot run {self._inputs} of shape {tuple(images.shape)} "
                 f"({in_line(error)}); export the model again"
             ) from error
+
+    @property
+    def _inputs(self) -> str:
+        return "texts" if self.dtype == torch.int64 else "images"
 
     def _check(self, given: tuple[int, ...]) -> None:
         wanted = tuple(self.shape)
         if not given or given[0] == 0:  # OpenVINO would answer with the batch before
-            raise DataError("a batch of no images was given; give at least one")
+            raise DataError(f"a batch of no {self._inputs} was given; give at least one")
         if len(given) == len(wanted) and all(
             want in (None, have) for have, want in zip(given, wanted, strict=True)
         ):
@@ -124,11 +130,12 @@ class _Runtime:
         if wanted[0] is not None and given[1:] == wanted[1:]:
             raise DataError(
                 f"the program was exported for batches of {wanted[0]}, not of {given[0]}; "
-                f"give {wanted[0]} images at a time, or export it again with seam export"
+                f"give {wanted[0]} {self._inputs} at a time, or export it again with seam export"
             )
         names = " x ".join("b" if size is None else str(size) for size in wanted)
+        found = " x ".join(map(str, given))
         raise DataError(
-            f"the program takes images of shape {names}, not {' x '.join(map(str, given))}; "
+            f"the program takes {self._inputs} of shape {names}, not {found}; "
             "prepare them as its model.json says"
         )
 
@@ -146,6 +153,7 @@ class OnnxSession(_Runtime):
         (entry,) = self._session.get_inputs()
         self._name = entry.name
         self.shape = [size if isinstance(size, int) else None for size in entry.shape]
+        self.dtype = torch.int64 if entry.type == "tensor(int64)" else torch.float32
 
     def _run(self, images: Tensor) -> Tensor:
         return torch.from_numpy(self._session.run(None, {self._name: images.numpy()})[0])
@@ -171,6 +179,8 @@ class OpenVinoSession(_Runtime):
         model = core.compile_model(program, "CPU", settings)
         sizes = model.input(0).partial_shape
         self.shape = [size.get_length() if size.is_static else None for size in sizes]
+        whole = model.input(0).element_type == openvino.Type.i64
+        self.dtype = torch.int64 if whole else torch.float32
         self._request = model.create_infer_request()
 
     def _run(self, images: Tensor) -> Tensor:
@@ -190,6 +200,7 @@ class ProgramSession(_Runtime):
         name = program.graph_signature.user_inputs[0]
         node = next(node for node in program.graph.nodes if node.name == name)
         self.shape = [size if isinstance(size, int) else None for size in node.meta["val"].shape]
+        self.dtype = node.meta["val"].dtype
 
     def _run(self, images: Tensor) -> Tensor:
         before = torch.get_num_threads()

@@ -15,16 +15,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seam.artefacts.adapter_value import MAX_SIDE
 from seam.artefacts.atomic import existing, shown
-from seam.core.preprocessing import Preprocessing
+from seam.artefacts.preprocessing_file import (
+    TOKENIZER,
+    TOKENIZER_CONFIG,
+    read_preprocessing,
+)
 from seam.core.problem import UNSAFE
+from seam.core.text import AnyPreprocessing
 from seam.errors import SeamError, in_line
 from seam.exporting.session import SESSIONS
 
 FORMAT, VERSION = "seam-export", 1
 FILE, FAILED_FILE = "model.json", "failed.json"
 MAX_JSON, MAX_LABELS = 16 * 2**20, 100_000
+FILES = re.compile(rf"model\.[a-z0-9]{{2,4}}|{re.escape(TOKENIZER)}|{re.escape(TOKENIZER_CONFIG)}")
 
 
 class ExportError(SeamError, ValueError):
@@ -41,13 +46,15 @@ class ExportError(SeamError, ValueError):
 class Exported:
     """What is needed to use an exported model: the file, its outputs' names, its preprocessing.
 
-    >>> Exported(Path("model.onnx"), ("not 7", "7"), Preprocessing(size=8)).outputs[1]
+    >>> from seam.core.preprocessing import Preprocessing
+    >>> preprocessing = Preprocessing(size=8)
+    >>> Exported(Path("model.onnx"), ("not 7", "7"), preprocessing).outputs[1]
     '7'
     """
 
     file: Path
     outputs: tuple[str, ...]
-    preprocessing: Preprocessing
+    preprocessing: AnyPreprocessing
 
 
 def sidecar_bytes(values: Mapping[str, Any], files: Mapping[str, bytes]) -> bytes:
@@ -131,14 +138,15 @@ def read_sidecar(file: Path) -> Exported:
         if version != VERSION:
             raise ValueError(f"its format version is not {VERSION}")
         model = _checked_files(document, file.parent)
-        return Exported(model, _outputs(document), _preprocessing(document))
+        preprocessing = read_preprocessing(document["preprocessing"], file.parent)
+        return Exported(model, _outputs(document), preprocessing)
 
 
 def _checked_files(document: Mapping[str, Any], folder: Path) -> Path:
     """The model file, once every file has the SHA-256 it should have."""
     listed = document["files"]
     models: list[str] = [name for name in listed if Path(name).suffix in SESSIONS]
-    if len(models) != 1 or not all(re.fullmatch(r"model\.[a-z0-9]{2,4}", name) for name in listed):
+    if len(models) != 1 or not all(map(FILES.fullmatch, listed)):
         raise ValueError("its 'files' are not those of one model")
     for name, entry in listed.items():
         path = folder / name
@@ -162,17 +170,6 @@ def _outputs(document: Mapping[str, Any]) -> tuple[str, ...]:
     if len(set(found)) < len(found):
         raise ValueError("its 'outputs' hold a name twice")
     return tuple(found)
-
-
-def _preprocessing(document: Mapping[str, Any]) -> Preprocessing:
-    values = document["preprocessing"]
-    numbers = [values["size"], values["crop_fraction"], *values["mean"], *values["std"]]
-    if not all(isinstance(value, (int, float)) for value in numbers):
-        raise ValueError("its 'preprocessing' holds something else than numbers")
-    found = Preprocessing.from_dict(values)
-    if found.size > MAX_SIDE or found.crop_fraction < 0.05:
-        raise ValueError(f"the input size is above {MAX_SIDE} pixels, or its crop below 0.05")
-    return found
 
 
 @contextmanager

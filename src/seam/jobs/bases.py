@@ -8,12 +8,14 @@ from typing import Any
 
 from seam.artefacts.adapter_value import Adapter, BaseReference
 from seam.artefacts.atomic import shown
+from seam.artefacts.hub import check_name
 from seam.artefacts.model_folder import FILE_ARGUMENTS
+from seam.core.text import TextPreprocessing
 from seam.errors import AdapterError, HubError, ModelError, in_line
 from seam.models.base import BaseModel
 from seam.models.load import BaseSpec
 
-FETCHED = ("timm", "torchvision", "zoo")
+FETCHED = ("timm", "torchvision", "hf", "zoo")
 LOCAL = "local"
 
 
@@ -44,7 +46,8 @@ def base_of_adapter(adapter: Adapter, device: str = "cpu") -> BaseModel:
     """
     reference = adapter.base
     place, _, name = reference.source.partition(":")
-    if place not in FETCHED or reference.details.get("weights") == LOCAL:
+    folder = place == "hf" and not _hub(reference)["repository"]
+    if place not in FETCHED or folder or reference.details.get("weights") == LOCAL:
         what = "weights of a file" if place in FETCHED else "an own module"
         raise ModelError(
             f"the adapter belongs to {shown(reference.source)} with {what} (fingerprint "
@@ -75,13 +78,19 @@ def _spec(adapter: Adapter, place: str, name: str) -> BaseSpec:
             "the adapter's base has model arguments that name a file; load the base and pass it: "
             "seam.load(..., base=BASE)"
         )
-    hub = _hub(reference) if place == "timm" else {}
+    hub = _hub(reference) if place in ("timm", "hf") else {}
+    name, revision = hub.get("name") or name, hub.get("revision", "")
+    if place == "hf":
+        check_name(hub["repository"])
+        name, revision = f"{hub['repository']}@{revision}", ""
+    expected = adapter.preprocessing
+    texts = isinstance(expected, TextPreprocessing)
     return BaseSpec(
-        name=f"{place}:{hub.get('name') or name}",
+        name=f"{place}:{name}",
         model_args=dict(arguments),
-        preprocessing={**vars(adapter.preprocessing)},
+        preprocessing={"length": expected.length} if texts else {**vars(expected)},
         head_layer=reference.head_layer,
-        revision=hub.get("revision", ""),
+        revision=revision,
     )
 
 

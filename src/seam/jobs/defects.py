@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from seam.core.preprocessing import Preprocessing
+from seam.data.images import ImageSamples
 from seam.data.prepare import DataSource
 from seam.defects.attacks import Attacks
 from seam.defects.plan import DefectsPlan
@@ -109,8 +111,17 @@ def refuse_export(run: str | Path) -> None:
 
 
 def subjects_of(opened: Reopened) -> Subjects:
-    """Base and result of a finished run; for new labels the base answers with its trained head."""
+    """Base and result of a finished run; for new labels the base answers with its trained head.
+
+    Raises:
+        ModelError: the base takes texts.
+    """
     task, labels = opened.task, torch.from_numpy(opened.task.data.test_labels)
+    test, preprocessing = task.data.test, task.base.preprocessing
+    if not isinstance(test, ImageSamples) or not isinstance(preprocessing, Preprocessing):
+        raise ModelError(
+            "the attacks change pixels, and the run's base model takes texts; leave --defects out"
+        )
     baselines = task.baselines
     answers: nn.Module = Answers(task.base.module, baselines)
     new = isinstance(baselines, NewLabelBaselines)
@@ -124,8 +135,8 @@ def subjects_of(opened: Reopened) -> Subjects:
         base_labels=task.base.labels,
         outputs=task.problem.outputs,
         members=() if new else task.problem.members(task.base.labels),
-        preprocessing=task.base.preprocessing,
-        test=task.data.test,
+        preprocessing=preprocessing,
+        test=test,
         labels=torch.full_like(labels, -1) if new else labels,
         seed=task.settings.seed,
         head_layer=task.base.head_layer or None,

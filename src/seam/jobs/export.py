@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from seam.artefacts.atomic import write_folder
+from seam.artefacts.preprocessing_file import tokenizer_files
 from seam.artefacts.run import RunFolder
-from seam.core.preprocessing import Preprocessing
+from seam.core.text import AnyPreprocessing
 from seam.data.prepare import DataSource, ProblemData
 from seam.evaluation.accuracy import first_images, outputs_of, share_right
 from seam.evaluation.runtimes import on_cpu
@@ -95,7 +96,7 @@ class _Job:
 
     folder: RunFolder
     model: nn.Module
-    preprocessing: Preprocessing
+    preprocessing: AnyPreprocessing
     data: ProblemData
     facts: Mapping[str, Any]
 
@@ -127,7 +128,7 @@ class _Job:
 
     @cached_property
     def images(self) -> Tensor:
-        """Test images to compare on, (n, C, H, W)."""
+        """Test samples to compare on, (n, C, H, W) or (n, length)."""
         return first_images(self.data.test, MOST_SAMPLES).cpu()
 
     @cached_property
@@ -174,6 +175,7 @@ class _Job:
     ) -> dict[str, Any]:
         """Put a compared export into the run folder; raises ExportError where it disagrees."""
         files = {f.name: f.read_bytes() for f in sorted(file.parent.iterdir()) if f.is_file()}
+        files |= tokenizer_files(self.preprocessing)
         document = {
             **self.facts,
             **row,

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from PIL import Image
 from torch import nn
 
 from seam.artefacts.adapter import Adapter, apply_adapter, load_adapter
@@ -16,16 +15,19 @@ from seam.artefacts.atomic import existing
 from seam.artefacts.hub import fetch, hub_name
 from seam.artefacts.model_folder import MANIFEST, load_model
 from seam.artefacts.run import RunFolder
-from seam.core.preprocessing import Preprocessing
-from seam.data.decode import CorruptImageError, decode, stored_size, to_square
-from seam.data.images import ImageSamples
-from seam.errors import DataError, RunFolderError
+from seam.core.text import AnyPreprocessing, TextPreprocessing
+from seam.data.images import prepared_image
+from seam.data.texts import encode
+from seam.errors import BaseMismatchError, RunFolderError
 from seam.exporting.session import Session, open_session
 from seam.exporting.sidecar import ExportError, find_export, read_sidecar
 from seam.jobs.again import base_of
 from seam.jobs.bases import base_of_adapter
 from seam.jobs.shrunk import check_pair
-from seam.models.base import BaseModel
+from seam.models.base import BaseModel, blank
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 @dataclass(frozen=True)
@@ -36,23 +38,23 @@ class Predictor:
     'not 7'
 
     ``model`` is a plain `nn.Module`, or an exported model in its runtime; calling the predictor
-    takes image files or pictures.
+    takes image files or pictures, or, where the base is a model of texts, texts.
     """
 
     model: nn.Module | Session
     outputs: tuple[str, ...]
-    preprocessing: Preprocessing
+    preprocessing: AnyPreprocessing
 
     @torch.no_grad()
-    def __call__(self, images: Sequence[str | Path | Image.Image]) -> list[dict[str, Any]]:
-        """One ``{"label", "probability", "probabilities"}`` an image.
+    def __call__(self, samples: Sequence[str | Path | Image.Image]) -> list[dict[str, Any]]:
+        """One ``{"label", "probability", "probabilities"}`` an image, or a text.
 
         Raises:
             DataError: a file is missing or is no image; the message names it.
         """
         found = []
-        for image in images:
-            logits = self.model(self._tensor(image))
+        for sample in samples:
+            logits = self.model(self._tensor(sample))
             shares = logits.softmax(1)[0].tolist()
             best = max(range(len(shares)), key=shares.__getitem__)
             found.append(
@@ -64,36 +66,13 @@ class Predictor:
             )
         return found
 
-    def _tensor(self, image: str | Path | Image.Image) -> torch.Tensor:
-        if not isinstance(image, Image.Image):
-            path = Path(image)
-            try:
-                data = path.read_bytes()
-            except OSError as error:
-                raise DataError(
-                    f"image '{path}' cannot be read ({error.strerror}); check the path"
-                ) from error
-            try:
-                image = decode(data, str(path), self.preprocessing.channels)
-            except CorruptImageError as error:
-                raise DataError(f"{str(error).rpartition(';')[0]}; give another file") from error
-        side = stored_size(self.preprocessing)
-        size = image.width if image.width == image.height and image.width <= side else side
-        pixels = to_square(
-            image.convert("L" if self.preprocessing.channels == 1 else "RGB"),
-            size,
-            self.preprocessing.interpolation,
-        )
+    def _tensor(self, sample: str | Path | Image.Image) -> torch.Tensor:
         device = torch.device("cpu")  # where exported models run
         if isinstance(self.model, nn.Module):
             device = next(self.model.parameters()).device
-        samples = ImageSamples(
-            torch.from_numpy(pixels.copy())[None],
-            torch.zeros(1, dtype=torch.long),
-            self.preprocessing,
-            device,
-        )
-        return next(samples.ordered(1)).images
+        if isinstance(self.preprocessing, TextPreprocessing):
+            return encode([str(sample)], self.preprocessing).to(device)
+        return prepared_image(sample, self.preprocessing, device)
 
 
 def load(path: str | Path, *, base: BaseModel | None = None, device: str = "cpu") -> Predictor:
@@ -155,7 +134,21 @@ def _from_hub(repository: str, base: BaseModel | None, device: str) -> Predictor
 def _applied(adapter: Adapter, base: BaseModel | None, device: str) -> Predictor:
     """An adapter on its base model, which is fetched where none is given."""
     base = base or base_of_adapter(adapter, device)
-    return Predictor(apply_adapter(adapter, base), adapter.problem.outputs, adapter.preprocessing)
+    model = apply_adapter(adapter, base)
+    return Predictor(model, adapter.problem.outputs, _with_tokenizer(adapter.preprocessing, base))
+
+
+def _with_tokenizer(preprocessing: AnyPreprocessing, base: BaseModel) -> AnyPreprocessing:
+    """An adapter's preprocessing; it does not hold the tokenizer, the base does."""
+    if not isinstance(preprocessing, TextPreprocessing):
+        return preprocessing
+    theirs = base.preprocessing
+    if not isinstance(theirs, TextPreprocessing) or theirs.digest != preprocessing.digest:
+        raise BaseMismatchError(
+            "the adapter was made with another tokenizer than the base model's; give the base "
+            "model's folder with the tokenizer as it was"
+        )
+    return replace(preprocessing, tokenizer=theirs.tokenizer)
 
 
 def _shrunk(folder: Path, adapter: Path, base: BaseModel | None, device: str) -> Predictor:
@@ -169,11 +162,10 @@ def _exported(sidecar: Path) -> Predictor:
     """An exported model, once one blank image has gone through it."""
     found = read_sidecar(sidecar)
     session = open_session(found.file)
-    pixels = found.preprocessing
-    count = session(torch.zeros(1, pixels.channels, pixels.size, pixels.size)).shape[-1]
+    count = session(blank(found.preprocessing)).shape[-1]
     if count != len(found.outputs):
         raise ExportError(
             f"'{sidecar}' names {len(found.outputs)} outputs, its model gives {count}; "
             "export again with seam export"
         )
-    return Predictor(session, found.outputs, pixels)
+    return Predictor(session, found.outputs, found.preprocessing)

@@ -55,7 +55,7 @@ def finished(task: Task, adapter: Adapter, masked: nn.Module) -> Finished:
         "left_whole": task.left_whole(),
     }
     manifest = ModelManifest(
-        recipe=architecture_recipe(task.base.recipe),
+        recipe=architecture_recipe(task.base),
         base=adapter.base,
         problem=adapter.problem,
         preprocessing=adapter.preprocessing,

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from seam.core.preprocessing import Preprocessing
+from seam.core.text import AnyPreprocessing, TextPreprocessing
 from seam.errors import LabelError, ModelError, in_line
 from seam.models.origin import Origin
 
@@ -27,9 +27,10 @@ class BaseModel:
     torch.Size([1, 2])
 
     Args:
-        module: gives (batch, N) logits for images (batch, C, size, size).
+        module: gives (batch, N) logits for images (batch, C, size, size), or for texts as token
+            numbers (batch, length).
         labels: the N labels, in the order of the logits.
-        preprocessing: what the module expects of an image.
+        preprocessing: what the module expects of an image or a text.
         source: where it came from, as in ``zoo:digits``; recorded with results.
         recipe: how `BaseSpec` loads it again (plain values), recorded in run folders; None for an
             own module, which has to be passed again.
@@ -43,7 +44,7 @@ class BaseModel:
 
     module: nn.Module
     labels: tuple[str, ...]
-    preprocessing: Preprocessing
+    preprocessing: AnyPreprocessing
     source: str = "own"
     recipe: dict[str, Any] | None = None
     head_layer: str = ""
@@ -60,10 +61,8 @@ class BaseModel:
         object.__setattr__(self, "labels", tuple(map(str, self.labels)))
 
     def example(self) -> Tensor:
-        """A batch of one blank image, on the module's device."""
-        side = self.preprocessing.size
-        device = next(self.module.parameters()).device
-        return torch.zeros(1, self.preprocessing.channels, side, side, device=device)
+        """A batch of one blank input, on the module's device."""
+        return blank(self.preprocessing).to(next(self.module.parameters()).device)
 
     def in_evaluation(self) -> BaseModel:
         """This base with its module in evaluation mode: itself, or else a copy."""
@@ -81,15 +80,10 @@ class BaseModel:
             LabelError: the number of labels differs from the number of logits.
         """
         self._check_weights()
-        side = self.preprocessing.size
         try:
             output = self.in_evaluation().module(self.example())
         except Exception as error:  # modules of others raise what they like
-            raise ModelError(
-                f"the base model cannot take {side}x{side} images "
-                f"({in_line(error, 120)}); choose another --input-size, "
-                "or as many values of --mean and --std as it has channels"
-            ) from error
+            raise _not_taken(self.preprocessing, error) from error
         logits = _logits(self.module, output)
         if logits.shape[1] != len(self.labels):
             raise LabelError(
@@ -116,7 +110,7 @@ class BaseModel:
 
 
 def _logits(module: nn.Module, output: object) -> Tensor:
-    """``output``, where it is one vector of logits: a classifier's of one label an image."""
+    """``output``, where it is one vector of logits: a classifier's of one label a sample."""
     last = [*module.modules()][-1]
     given = f"a {type(output).__name__}"
     if isinstance(output, Tensor):
@@ -126,10 +120,37 @@ def _logits(module: nn.Module, output: object) -> Tensor:
         if output.ndim == 2:
             given = f"probabilities (its last layer is {type(last).__name__})"
     raise ModelError(
-        f"the base model gives {given}, not one vector of logits an image; only classifiers with "
+        f"the base model gives {given}, not one vector of logits a sample; only classifiers with "
         "softmax outputs are supported, no multi-label ones, detectors or feature maps: wrap the "
         "module so that it gives logits"
     )
+
+
+def blank(preprocessing: AnyPreprocessing) -> Tensor:
+    """A batch of one input of the right shape and type: zeros; of a text, all kinds of tokens.
+
+    >>> blank(Preprocessing(size=4)).shape
+    torch.Size([1, 3, 4, 4])
+    >>> blank(TextPreprocessing(length=3, padding=0, vocabulary=9, digest="0")).tolist()
+    [[8, 4, 0]]
+    """
+    if isinstance(preprocessing, TextPreprocessing):
+        highest = preprocessing.vocabulary - 1
+        return torch.linspace(highest, 0, preprocessing.length).long()[None]
+    side = preprocessing.size
+    return torch.zeros(1, preprocessing.channels, side, side)
+
+
+def _not_taken(preprocessing: AnyPreprocessing, error: Exception) -> ModelError:
+    if isinstance(preprocessing, TextPreprocessing):
+        what = f"texts of {preprocessing.length} tokens"
+        mend = "choose another --max-length"
+    else:
+        what = f"{preprocessing.size}x{preprocessing.size} images"
+        mend = (
+            "choose another --input-size, or as many values of --mean and --std as it has channels"
+        )
+    return ModelError(f"the base model cannot take {what} ({in_line(error, 120)}); {mend}")
 
 
 def fingerprint(module: nn.Module) -> str:

@@ -1,6 +1,7 @@
 """Base models by name: `timm:NAME`, `torchvision:NAME`, `zoo:NAME`, with optional local weights.
 
-`model:FOLDER` is what a search for channels has left, to be searched again.
+`hf:FOLDER` and `hf:OWNER/NAME` are models of `transformers`, which bring their own. `model:FOLDER`
+is what a search for channels has left, to be searched again.
 """
 
 from __future__ import annotations
@@ -16,13 +17,16 @@ from torch import nn
 
 from seam.artefacts.hub_client import without_bars
 from seam.core.preprocessing import Preprocessing
+from seam.core.text import AnyPreprocessing, TextPreprocessing
 from seam.errors import ConfigError, LabelError, ModelError, in_line, nearest
+from seam.models import hf
 from seam.models.base import BaseModel
-from seam.models.origin import origin_of, pinned
+from seam.models.origin import Origin, origin_of, pinned
 from seam.models.weights import load_weights, read_weights
 from seam.models.zoo import ZOO, shipped_weights
 
-SOURCES = ("timm", "torchvision", "zoo", "model")
+FIXED = ("tokenizer", "digest", "padding", "vocabulary")
+"""What of a text's preprocessing belongs to the model, and cannot be chosen."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +37,9 @@ class BaseSpec:
     '7'
 
     Args:
-        name: ``timm:NAME``, ``torchvision:NAME``, ``zoo:NAME``, or ``model:FOLDER`` for the
-            ``model`` folder of a run made with channels, whose weights can be searched in turn.
+        name: ``timm:NAME``, ``torchvision:NAME``, ``hf:FOLDER``, ``hf:OWNER/NAME[@REVISION]``,
+            ``zoo:NAME``, or ``model:FOLDER`` for the ``model`` folder of a run made with channels,
+            whose weights can be searched in turn.
         weights: a safetensors file, or a pickled state dict (read with ``weights_only``); without
             it the library's own pretrained weights.
         model_args: passed on to the library that builds the model.
@@ -84,16 +89,16 @@ class BaseSpec:
         if self.weights:
             load_weights(module, state, self.weights)
         labels = self._labels(metadata) or own_labels or tuple(map(str, range(label_count)))
-        from_hub = self.name.startswith("timm:") and not self.weights
+        known = self._pinned(module)
         base = BaseModel(
             # Convolutions run a quarter faster on the CPU with channels last.
             module.float().to(device).to(memory_format=torch.channels_last).eval(),
             labels or _unknown_labels(self.name),
             self._preprocessing(preprocessing),
-            self.name,
-            self.to_dict(),
+            known.name,
+            known.to_dict(),
             self.head_layer,
-            origin_of(module, self.revision) if from_hub else None,
+            self._origin(module),
         )
         base.check()
         return base
@@ -107,32 +112,53 @@ class BaseSpec:
         Raises:
             ModelError: the name is unknown, or its builder does not take the model arguments.
         """
+        if self.name.startswith("hf:"):
+            return hf.architecture(self.name.removeprefix("hf:"), self.model_args)
         return self._build(pretrained=False)[0]
 
     def _build(self, *, pretrained: bool) -> Built:
         source, _, name = self.name.partition(":")
-        if source not in SOURCES or not name:
+        if source not in BUILDERS or not name:
+            meant = nearest(self.name, [f"zoo:{each}" for each in ZOO])
             raise ModelError(
                 f"base model '{self.name}' is not of the form timm:NAME, torchvision:NAME, "
-                f"zoo:NAME, model:FOLDER{nearest(self.name, [f'zoo:{each}' for each in ZOO])}"
+                f"hf:NAME, zoo:NAME, model:FOLDER{meant}"
             )
-        build = {"timm": _timm, "torchvision": _torchvision, "zoo": _zoo, "model": _shrunk}[source]
         arguments = dict(self.model_args)
         if self.revision and pretrained:
+            if source == "hf":
+                raise ModelError(f"give the revision with the name, as {self.name}@REVISION")
             if source != "timm":
                 raise ModelError(
                     f"{self.name} does not come from a hub, so it has no revision; leave that out"
                 )
             arguments |= pinned(name, self.revision)
-        return build(name, arguments, pretrained)
+        return BUILDERS[source](name, arguments, pretrained)
 
-    def _preprocessing(self, own: Preprocessing) -> Preprocessing:
-        known = [each.name for each in fields(Preprocessing)]
+    def _pinned(self, module: nn.Module) -> BaseSpec:
+        """This with the commit that a model of `transformers` was fetched at."""
+        revision = getattr(module, "revision", "")
+        name = f"{self.name.partition('@')[0]}@{revision}" if revision else self.name
+        return replace(self, name=name)
+
+    def _origin(self, module: nn.Module) -> Origin | None:
+        """Where on a hub the weights came from; None where they came from a file."""
+        source, _, name = self.name.partition(":")
+        if source == "timm" and not self.weights:
+            return origin_of(module, self.revision)
+        revision = getattr(module, "revision", "")
+        repository = name.partition("@")[0]
+        if source == "hf" and revision:
+            return Origin(name=repository, repository=repository, revision=revision)
+        return None
+
+    def _preprocessing(self, own: AnyPreprocessing) -> AnyPreprocessing:
+        known = [each.name for each in fields(own) if each.name not in FIXED]
         for name in self.preprocessing:
             if name not in known:
                 raise ConfigError(
-                    f"preprocessing '{name}' is unknown; give one of {', '.join(known)}"
-                    + nearest(name, known)
+                    f"preprocessing '{name}' is unknown to a model of {_taken(own)}; "
+                    f"give one of {', '.join(known)}{nearest(name, known)}"
                 )
         return replace(own, **self.preprocessing)
 
@@ -162,8 +188,9 @@ def load_base(
     >>> load_base("zoo:digits").labels[7]
     '7'
 
-    Further keywords (``size``, ``mean``, ``std``, ``crop_fraction``, ``interpolation``) replace
-    values of the model's own preprocessing. Arguments and errors are those of `BaseSpec`.
+    Further keywords (``size``, ``mean``, ``std``, ``crop_fraction``, ``interpolation``; of a model
+    of texts ``length``) replace values of the model's own preprocessing. Arguments and errors are
+    those of `BaseSpec`.
     """
     return BaseSpec(
         name=name,
@@ -189,7 +216,16 @@ def _read_labels(path: str) -> tuple[str, ...]:
     return labels
 
 
-Built = tuple[nn.Module, Preprocessing, tuple[str, ...]]
+Built = tuple[nn.Module, AnyPreprocessing, tuple[str, ...]]
+
+
+def _hf(name: str, model_args: Mapping[str, Any], pretrained: bool) -> Built:
+    for option, given in (("weights", not pretrained), ("model-args", bool(model_args))):
+        if given:
+            raise ModelError(
+                f"hf:{name} brings its own weights and configuration; leave --{option} out"
+            )
+    return hf.load(name)
 
 
 def _zoo(name: str, model_args: Mapping[str, Any], pretrained: bool) -> Built:
@@ -291,7 +327,12 @@ def _interpolation(name: str) -> str:
 
 
 def _unknown_labels(name: str) -> tuple[str, ...]:
-    raise LabelError(f"the labels of {name} are unknown; give a --labels-file, one label a line")
+    why = "only placeholders (LABEL_0, ...)" if name.startswith("hf:") else "unknown"
+    raise LabelError(f"the labels of {name} are {why}; give a --labels-file, one label a line")
+
+
+def _taken(preprocessing: AnyPreprocessing) -> str:
+    return "texts" if isinstance(preprocessing, TextPreprocessing) else "images"
 
 
 def parse_model_args(pairs: list[str]) -> dict[str, Any]:
@@ -319,8 +360,20 @@ def parse_model_args(pairs: list[str]) -> dict[str, Any]:
 def _absolute_name(name: str) -> str:
     """A folder in a name by its absolute path; other names as they are."""
     source, _, rest = name.partition(":")
-    return f"model:{Path(rest).resolve()}" if source == "model" else name
+    place = Path(rest).expanduser()
+    local = source == "model" or (source == "hf" and place.is_dir())
+    return f"{source}:{place.resolve()}" if local else name
 
 
 def _absolute(path: str | None) -> str | None:
     return None if path is None else str(Path(path).resolve())
+
+
+BUILDERS: dict[str, Callable[[str, Mapping[str, Any], bool], Built]] = {
+    "timm": _timm,
+    "torchvision": _torchvision,
+    "hf": _hf,
+    "zoo": _zoo,
+    "model": _shrunk,
+}
+"""What builds the models of a source: their name, model arguments, whether with weights."""

@@ -20,13 +20,16 @@ def write_pictures(result: Result) -> list[Path]:
     """Write ``frontier.png``, ``gained.png`` and ``lost.png`` into the run folder.
 
     *gained*: test images that the base model used whole (argmax over all its labels; for new labels
-    with a trained head) gets wrong and the result right; *lost*: the reverse. A result without a
-    folder has no pictures.
+    with a trained head) gets wrong and the result right; *lost*: the reverse. Texts have neither, a
+    result without a folder has no pictures.
     """
     if result.folder is None:
         return []
     frontier_plot(result.report, result.history, result.folder / "frontier.png")
     files = [result.folder / "frontier.png"]
+    test = result.data.test
+    if not isinstance(test, ImageSamples):
+        return files
     names = (*result.adapter.problem.outputs, NONE)  # the last is number -1
     truth = result.data.test.targets.cpu()
     base, ours = next(iter(result.predictions.values())), result.predictions["reengineered"]
@@ -38,7 +41,7 @@ def write_pictures(result: Result) -> list[Path]:
             title += f" ({MOST} shown)"
         files.append(result.folder / f"{name}.png")
         disagreements(
-            pictures(result.data.test, shown),
+            pictures(test, shown),
             [names[i] for i in truth[shown]],
             [names[i] for i in base[shown]],
             [names[i] for i in ours[shown]],

@@ -168,11 +168,12 @@ def adapter_table(found: Mapping[str, Any]) -> RenderableType:
 
 
 def predictions_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """One line an image."""
+    """One line an image or text, whichever the first key of the rows says."""
+    kind = next(iter(rows[0]))
     table = Table(show_edge=False)
-    table.add_column("image")
+    table.add_column(kind)
     table.add_column("label")
     table.add_column("probability", justify="right")
     for row in rows:
-        table.add_row(Text(row["image"]), Text(row["label"]), percent(row["probability"]))
+        table.add_row(Text(row[kind]), Text(row["label"]), percent(row["probability"]))
     return table

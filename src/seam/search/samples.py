@@ -12,7 +12,8 @@ from torch import Tensor
 class Batch(NamedTuple):
     """Preprocessed images (batch, C, H, W), outputs' indices (batch), sample numbers (batch).
 
-    ``view`` says how the images are augmented, where that is the same each time they are shown.
+    Where the samples are texts, ``images`` are token numbers (batch, length). ``view`` says how the
+    images are augmented, where that is the same each time they are shown.
     """
 
     images: Tensor
@@ -22,7 +23,7 @@ class Batch(NamedTuple):
 
 
 class Samples(Protocol):
-    """Labelled images that can be walked through in batches, any number of times."""
+    """Labelled images, or texts, that can be walked through in batches, any number of times."""
 
     def __len__(self) -> int:
         """Number of samples."""

@@ -70,10 +70,10 @@ def checked(module: nn.Module, axes: Sequence[Axis], example: Tensor, *, seed: i
         module: the plain module, in evaluation mode.
         axes: from `find_axes`.
         example: a batch, for its shape and device.
-        seed: of the trial's random images and of what it removes.
+        seed: of the trial's random input and of what it removes.
     """
     generator = torch.Generator().manual_seed(seed)
-    images = torch.randn(2, *example.shape[1:], generator=generator).to(example)
+    images = _random(example, 2, generator)
     good: list[Axis] = []
     refused: dict[str, str] = {}
 
@@ -89,6 +89,14 @@ def checked(module: nn.Module, axes: Sequence[Axis], example: Tensor, *, seed: i
 
     visit(axes)
     return Checked(good, refused)
+
+
+def _random(example: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Random input like ``example``; whole numbers are at most its largest."""
+    shape = (count, *example.shape[1:])
+    if example.is_floating_point():
+        return torch.randn(shape, generator=generator).to(example)
+    return torch.randint(int(example.max()) + 1, shape, generator=generator).to(example)
 
 
 def _trial(
