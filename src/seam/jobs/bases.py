@@ -84,11 +84,13 @@ def _spec(adapter: Adapter, place: str, name: str) -> BaseSpec:
         check_name(hub["repository"])
         name, revision = f"{hub['repository']}@{revision}", ""
     expected = adapter.preprocessing
-    texts = isinstance(expected, TextPreprocessing)
+    known = dict(vars(expected))
+    if isinstance(expected, TextPreprocessing):
+        known = {"length": expected.length}
     return BaseSpec(
         name=f"{place}:{name}",
         model_args=dict(arguments),
-        preprocessing={"length": expected.length} if texts else {**vars(expected)},
+        preprocessing=known,
         head_layer=reference.head_layer,
         revision=revision,
     )

@@ -109,7 +109,7 @@ def attach_head(
         backbone: the base module, giving (batch, N) logits.
         kind: ``slice``, ``append`` or ``replace``.
         members: the base labels of each of the K outputs; none at all where they are new labels.
-        example: one batch of preprocessed images, for a trial run.
+        example: one preprocessed batch, for a trial run.
         seed: of the head's first weights.
         layer: name of the layer that ``replace`` takes out; by default the one that gives the
             logits.
@@ -118,8 +118,9 @@ def attach_head(
         ModelError: ``replace`` found no linear layer that gives the logits, or what is left without
             ``layer`` gives no features.
     """
+    like = example if example.is_floating_point() else example.float()  # texts are whole numbers
     if kind == "slice":
-        return Headed(backbone, SliceHead(members).to(example))
+        return Headed(backbone, SliceHead(members).to(like))
     if kind == "append":
         logits = _trial(backbone, example)
         with torch.random.fork_rng(devices=[]):
@@ -132,7 +133,7 @@ def attach_head(
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             fresh = nn.Linear(_trial(features, example).shape[1], len(members))
-        return Headed(features, fresh.to(example), replaced=(name, old))
+        return Headed(features, fresh.to(like), replaced=(name, old))
     old = _layer(backbone, name)
     if not isinstance(old, nn.Linear):
         raise ModelError(f"layer '{name}' is no linear layer; choose --head slice or --head append")

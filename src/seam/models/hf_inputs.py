@@ -12,6 +12,7 @@ from seam.core.preprocessing import Preprocessing
 from seam.core.text import TextPreprocessing
 from seam.errors import ModelError, in_line
 
+VOCABULARIES = ("tokenizer.json", "vocab.*", "spiece.model", "sentencepiece*.model")
 USUAL_LENGTH = 128
 """Tokens of a text where nothing else is asked: most sentences are far shorter."""
 CROPPED_BELOW = 384
@@ -99,6 +100,8 @@ def text_preprocessing(folder: Path, model: Any) -> TextPreprocessing:
     from transformers import AutoTokenizer
 
     try:
+        if not any(file for pattern in VOCABULARIES for file in folder.glob(pattern)):
+            raise OSError("no vocabulary")  # transformers makes up an empty one
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # it reads files of others
         raise ModelError(

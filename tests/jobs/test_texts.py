@@ -1,0 +1,159 @@
+"""Classifiers of texts from end to end: search, files, predictions, exports."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import hf_models
+import pytest
+import torch
+
+import seam
+from seam.cli.main import main
+from seam.data.texts import encode, texts_in
+from seam.errors import ConfigError, DataError
+from seam.jobs.observe import Silent
+from seam.jobs.result import Result
+from seam.models.base import BaseModel
+from seam.search.frontier import Point
+
+PROBLEM = seam.Problem.subset(["animal", "tool"])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return hf_models.save_text_model(tmp_path_factory.mktemp("hf") / "bert", steps=25)
+
+
+@pytest.fixture(scope="module")
+def base(folder: Path) -> BaseModel:
+    return seam.load_base(f"hf:{folder}")
+
+
+@pytest.fixture(scope="module")
+def result(base: BaseModel, tmp_path_factory: pytest.TempPathFactory) -> Result:
+    out = tmp_path_factory.mktemp("texts") / "run"
+    settings = seam.plan(PROBLEM, epochs=2, final_density=0.3)
+    return seam.reengineer(base, PROBLEM, hf_models.text_data(), out=out, settings=settings)
+
+
+def asked() -> tuple[list[str], list[str]]:
+    """Test texts of the problem, and their labels."""
+    test = hf_models.text_data()["test"]
+    names = [hf_models.LABELS[number] for number in test["label"]]
+    found = [(t, n) for t, n in zip(test["text"], names, strict=True) if n in ("animal", "tool")]
+    return [text for text, _ in found], [name for _, name in found]
+
+
+def right(predictions: list[dict[str, Any]]) -> float:
+    return sum(p["label"] == n for p, n in zip(predictions, asked()[1], strict=True)) / 40
+
+
+def test_the_base_answers_and_the_result_keeps_it(result: Result, base: BaseModel) -> None:
+    accuracy = result.report["accuracy"]
+    assert accuracy["full"]["value"] > 0.9  # the base was trained: chance is 0.25
+    assert accuracy["reengineered"]["value"] > 0.9
+    assert result.report["density"] == pytest.approx(0.3, abs=0.01)
+
+
+def test_saved_and_loaded_it_answers_the_same(result: Result, base: BaseModel) -> None:
+    assert result.folder is not None
+    texts, _ = asked()
+    predictor = seam.load(result.folder)
+    assert right(predictor(texts)) == result.report["accuracy"]["reengineered"]["value"]
+    applied = seam.apply_adapter(seam.load_adapter(result.folder / "adapter"), base)
+    tokens = encode(texts, base.preprocessing)  # type: ignore[arg-type]
+    with torch.no_grad():
+        assert torch.equal(applied(tokens), predictor.model(tokens))
+
+
+class KilledError(Exception):
+    pass
+
+
+class Killer(Silent):
+    def point(self, point: Point, epochs: int) -> None:
+        raise KilledError
+
+
+def test_a_run_goes_on_where_it_was(result: Result, base: BaseModel, tmp_path: Path) -> None:
+    data, out = hf_models.text_data(), tmp_path / "run"
+    settings = seam.plan(PROBLEM, epochs=2, final_density=0.3)
+    with pytest.raises(KilledError):
+        seam.reengineer(base, PROBLEM, data, out=out, settings=settings, observer=Killer())
+    assert not (out / "adapter").exists()
+    seam.reengineer(base, PROBLEM, data, out=out, settings=settings)
+    assert result.folder is not None
+    name = "adapter/adapter.safetensors"
+    assert (out / name).read_bytes() == (result.folder / name).read_bytes()
+
+
+WALK = ["--epochs", 2, "--final-density", 0.3]
+
+
+def seam_says(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str]:
+    """What a command answers: its exit code, and all that it printed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["seam", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+    captured = capsys.readouterr()
+    return int(ended.value.code or 0), captured.out + captured.err
+
+
+def test_the_command_line_takes_texts(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = hf_models.write_csv(tmp_path / "data", hf_models.text_data())
+    run, (first, *_), (label, *_) = tmp_path / "run", *asked()
+    search = ["--data", data, "--labels", "animal,tool", "--out", run]
+    code, said = seam_says(capsys, "reengineer", f"hf:{folder}", *search, *WALK)
+    assert code == 0, said
+    (tmp_path / "asked.txt").write_text(f"{first}\n\n{first}\n")
+    code, said = seam_says(capsys, "predict", run, first, tmp_path / "asked.txt", "--json")
+    assert code == 0
+    assert [(row["text"], row["label"]) for row in json.loads(said)] == [(first, label)] * 3
+    assert seam_says(capsys, "evaluate", run)[0] == 0
+    assert seam_says(capsys, "inspect", run / "adapter")[0] == 0
+    code, said = seam_says(capsys, "evaluate", run, "--defects")
+    assert code == 2
+    assert "base model takes texts; leave --defects out" in said
+
+
+def test_exports_take_tokens(result: Result, base: BaseModel) -> None:
+    assert result.folder is not None
+    [row] = seam.export(result.folder, to=["onnx"], base=base, data=hf_models.text_data())[
+        "exports"
+    ]
+    assert row["comparison"]["agrees"]
+    exported = seam.load(result.folder / "export" / "onnx")
+    texts, _ = asked()
+    ours, theirs = seam.load(result.folder)(texts[:5]), exported(texts[:5])
+    assert [row["label"] for row in ours] == [row["label"] for row in theirs]
+
+
+@pytest.mark.parametrize(
+    ("texts", "told"), [([""], "there is an empty text"), (["no.txt"], "'no.txt' cannot be read")]
+)
+def test_texts_that_cannot_be_used(texts: list[str], told: str) -> None:
+    with pytest.raises(DataError, match=told):
+        texts_in(texts)
+
+
+def test_data_that_does_not_fit(base: BaseModel) -> None:
+    settings = seam.plan(PROBLEM, epochs=1)
+    with pytest.raises(DataError, match=r"no text column \(called text, sentence, content\)"):
+        seam.reengineer(base, PROBLEM, "digits", settings=settings)
+    empty = hf_models.text_data()
+    empty["train"] = empty["train"].map(
+        lambda row, i: {"text": row["text"] * (i != 3)}, with_indices=True
+    )
+    with pytest.raises(
+        DataError, match="train split, row 3' is empty; remove it, or pass --skip-bad"
+    ):
+        seam.reengineer(base, PROBLEM, empty, settings=settings)
+    augmented = seam.plan(PROBLEM, epochs=1, augment="crop")
+    with pytest.raises(ConfigError, match="augment 'crop' is for images"):
+        seam.reengineer(base, PROBLEM, hf_models.text_data(), settings=augmented)
