@@ -157,3 +157,29 @@ def test_data_that_does_not_fit(base: BaseModel) -> None:
     augmented = seam.plan(PROBLEM, epochs=1, augment="crop")
     with pytest.raises(ConfigError, match="augment 'crop' is for images"):
         seam.reengineer(base, PROBLEM, hf_models.text_data(), settings=augmented)
+
+
+@pytest.fixture(scope="module")
+def small(base: BaseModel, tmp_path_factory: pytest.TempPathFactory) -> Result:
+    out = tmp_path_factory.mktemp("small") / "run"
+    settings = seam.plan(
+        PROBLEM, granularity="channel", keep_macs=0.6, epochs=3, finetune_epochs=1, batch_size=32
+    )
+    return seam.reengineer(base, PROBLEM, hf_models.text_data(), out=out, settings=settings)
+
+
+def test_channels_go_and_the_model_stands_alone(result: Result, small: Result) -> None:
+    assert small.folder is not None
+    assert small.report["macs"]["executed"] < 0.65 * result.report["macs"]["base"]
+    predictor = seam.load(small.folder)  # the folder of the base model is not asked for
+    linear = [each for each in predictor.model.modules() if isinstance(each, torch.nn.Linear)]
+    assert min(each.out_features for each in linear[:-1]) < hf_models.WIDTH
+    texts, _ = asked()
+    assert right(predictor(texts)) == small.report["accuracy"]["reengineered"]["value"]
+    assert (small.folder / "model" / "tokenizer.json").exists()
+
+
+def test_what_channels_left_is_exported(small: Result, base: BaseModel) -> None:
+    assert small.folder is not None
+    rows = seam.export(small.folder, to=["torch"], base=base, data=hf_models.text_data())["exports"]
+    assert [row["comparison"]["agrees"] for row in rows] == [True]

@@ -19,6 +19,10 @@ from seam.core.text import TextPreprocessing
 from seam.data.images import prepared_image
 from seam.data.texts import encode
 from seam.errors import LabelError, ModelError
+from seam.masking.attention import attention_of, head_count
+from seam.masking.channels import find_axes
+from seam.shrink.check import checked
+from seam.shrink.remove import remove
 
 DIGITS = [str(i) for i in range(10)]
 
@@ -170,3 +174,23 @@ def test_options_that_hf_models_do_not_take(bert: Path) -> None:
         seam.load_base(f"hf:{bert}", model_args={"num_labels": 4})
     with pytest.raises(ModelError, match="@REVISION"):
         seam.load_base("hf:somebody/model", revision="main")
+
+
+@pytest.mark.parametrize("kind", [*hf_models.TEXT_CONFIGS, *hf_models.IMAGE_CONFIGS])
+def test_heads_and_hidden_units_can_go(kind: str, tmp_path: Path) -> None:
+    if kind in hf_models.TEXT_CONFIGS:
+        folder = hf_models.save_text_model(tmp_path / kind, kind)
+    else:
+        folder = hf_models.save_image_model(tmp_path / kind, kind, labels=DIGITS)
+    base = seam.load_base(f"hf:{folder}")
+    axes = find_axes(base.module, base.example())
+    found = checked(base.module, axes, base.example())
+    assert found.refused == {}
+    sizes = [axis.size for axis in found.axes]
+    assert (sizes.count(4), sizes.count(64)) == (2, 2)  # heads and hidden units of two layers
+    assert all(len(axis.slots) == 5 for axis in found.axes if axis.size == 4)
+    smaller = remove(
+        base.module, found.axes, {a.name: torch.arange(a.size) < 2 for a in found.axes}
+    )
+    heads = [(each, attention_of(each)) for each in smaller.modules()]
+    assert [head_count(each, found) for each, found in heads if found is not None] == [2, 2]

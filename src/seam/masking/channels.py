@@ -18,9 +18,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
 from seam.errors import ModelError, in_line
+from seam.masking.attention import attention_of
 from seam.masking.axes import Axis
 from seam.masking.couplings import Couplings
-from seam.masking.sides import ChannelLayer, is_attention, side_sizes
+from seam.masking.sides import ChannelLayer, side_sizes
 
 
 def find_axes(module: nn.Module, example: Tensor) -> list[Axis]:
@@ -54,8 +55,8 @@ def find_axes(module: nn.Module, example: Tensor) -> list[Axis]:
             couplings.join_groups(name, layer)
         elif isinstance(layer, ChannelLayer):
             couplings.join_pairs(name, layer)
-        elif is_attention(layer):
-            couplings.join_heads(name, layer)
+        elif kind := attention_of(layer):
+            couplings.join_heads(name, layer, kind)
     normed = {
         names[node.module]
         for node in graph.module2node.values()

@@ -12,8 +12,9 @@ import torch
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
+from seam.masking.attention import Attention, attention_of
 from seam.masking.axes import Axis, Slot
-from seam.masking.sides import ChannelLayer, Place, Side, is_attention, side_sizes
+from seam.masking.sides import ChannelLayer, Place, Side, side_sizes
 
 
 class Couplings:
@@ -61,15 +62,15 @@ class Couplings:
             self._numbers(name, "out")[list(outs)],
         )
 
-    def join_heads(self, name: str, layer: nn.Module) -> None:
+    def join_heads(self, name: str, layer: nn.Module, kind: Attention) -> None:
         """The channels of each attention head: queries, keys, values and what they become."""
         heads = self._numbers(name, "out")
         prefix = f"{name}." if name else ""
-        outs = self._numbers(f"{prefix}qkv", "out").reshape(3, len(heads), -1)
-        ins = self._numbers(f"{prefix}proj", "in").reshape(len(heads), -1)
+        outs = np.concatenate([self._numbers(f"{prefix}{each}", "out") for each in kind.inputs])
+        ins = self._numbers(f"{prefix}{kind.output}", "in").reshape(len(heads), -1)
         known = not isinstance(getattr(layer, "norm", None), nn.LayerNorm)
         known &= getattr(layer, "gate", None) is None
-        for part in (*outs, ins):
+        for part in (*outs.reshape(3, len(heads), -1), ins):
             self._cut(part)
             self.whole[part] = not known
             self._join(part, np.broadcast_to(heads[:, None], part.shape))
@@ -101,7 +102,7 @@ class Couplings:
             return None
         side: Side = "out" if graph.is_out_channel_pruning_fn(dependency.handler) else "in"
         sizes = side_sizes(target)
-        if is_attention(target) or not sizes:
+        if attention_of(target) or not sizes:
             return None
         return names[target], side if side in sizes else "out"
 
@@ -152,7 +153,7 @@ def _axis(
     for place in places:
         pairs = sorted((index, unit) for unit, each in enumerate(members) for index in each[place])
         indices, units = zip(*pairs, strict=True)
-        heads = is_attention(layers[place[0]])
+        heads = attention_of(layers[place[0]]) is not None
         gated = place[1] == "out" and not heads and place[0] not in normed
         slots.append(Slot(place, torch.tensor(indices), torch.tensor(units), gated, heads))
     first = next(name for name, side in places if side == "out")

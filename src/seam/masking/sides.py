@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
+from seam.masking.attention import attention_of, head_count, heads_changed
+
 Side = Literal["out", "in"]
 Place = tuple[str, Side]
 """A layer's name and one of its sides. Layers whose two sides are one (norms) have only ``out``."""
@@ -41,7 +43,7 @@ def tensors_along(layer: nn.Module, side: Side) -> list[tuple[str, int]]:
     if isinstance(layer, _BatchNorm):
         names = ["weight", "bias", "running_mean", "running_var"]
         found = [(name, 0) for name in names]
-    elif is_attention(layer):
+    elif attention_of(layer):
         found = [("relative_position_bias_table", 1)]
     elif side == "in":
         found = [("weight", 1)] if getattr(layer, "groups", 1) == 1 else []
@@ -67,21 +69,9 @@ def side_sizes(layer: nn.Module) -> dict[Side, int]:
         found = {"out": layer.out_features, "in": layer.in_features}
     elif isinstance(layer, _BatchNorm):
         found["out"] = layer.num_features
-    elif is_attention(layer):
-        found["out"] = int(layer.num_heads)  # type: ignore[arg-type]
+    elif kind := attention_of(layer):
+        found["out"] = head_count(layer, kind)
     return found
-
-
-def is_attention(layer: nn.Module) -> bool:
-    """Whether ``layer`` is self-attention as timm builds it: ``qkv``, heads and ``proj``."""
-    qkv, proj, heads = (getattr(layer, name, None) for name in ("qkv", "proj", "num_heads"))
-    return (
-        isinstance(qkv, nn.Linear)
-        and isinstance(proj, nn.Linear)
-        and isinstance(heads, int)
-        and qkv.out_features == 3 * proj.in_features
-        and proj.in_features % heads == 0
-    )
 
 
 @torch.no_grad()
@@ -103,7 +93,8 @@ def keep_channels(layer: nn.Module, kept: dict[Side, Tensor]) -> None:
             set_tensor(layer, name, _select(getattr(layer, name), dim, indices))
     after = {side: len(kept[side]) if side in kept else size for side, size in before.items()}
     for name, value in _attributes(layer, before, after).items():
-        setattr(layer, name, value)
+        owner, _, attribute = name.rpartition(".")
+        setattr(layer.get_submodule(owner), attribute, value)
 
 
 def set_tensor(layer: nn.Module, name: str, value: Tensor) -> None:
@@ -126,7 +117,7 @@ def _select(value: Tensor, dim: int, indices: Tensor) -> Tensor:
 def _attributes(
     layer: nn.Module, before: dict[Side, int], after: dict[Side, int]
 ) -> dict[str, Any]:
-    """The plain attributes that say how many channels a layer has."""
+    """The plain attributes that say how many channels a layer has, by name."""
     if isinstance(layer, _ConvNd):
         groups = layer.groups
         groups = groups if groups == 1 else groups * after["out"] // before["out"]
@@ -135,7 +126,5 @@ def _attributes(
         return {"out_features": after["out"], "in_features": after["in"]}
     if isinstance(layer, _BatchNorm):
         return {"num_features": after["out"]}
-    found: dict[str, Any] = {"num_heads": after["out"]}
-    if isinstance(getattr(layer, "attn_dim", None), int):
-        found["attn_dim"] = int(layer.attn_dim) * after["out"] // before["out"]  # type: ignore[arg-type]
-    return found
+    kind = attention_of(layer)
+    return heads_changed(layer, kind, after["out"]) if kind else {}
