@@ -162,9 +162,7 @@ def test_data_that_does_not_fit(base: BaseModel) -> None:
 @pytest.fixture(scope="module")
 def small(base: BaseModel, tmp_path_factory: pytest.TempPathFactory) -> Result:
     out = tmp_path_factory.mktemp("small") / "run"
-    settings = seam.plan(
-        PROBLEM, granularity="channel", keep_macs=0.6, epochs=3, finetune_epochs=1, batch_size=32
-    )
+    settings = seam.plan(PROBLEM, granularity="channel", keep_macs=0.6, epochs=3, batch_size=32)
     return seam.reengineer(base, PROBLEM, hf_models.text_data(), out=out, settings=settings)
 
 

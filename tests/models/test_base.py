@@ -34,7 +34,7 @@ def base(form: Callable[[torch.Tensor], Any], *last: nn.Module) -> seam.BaseMode
 @pytest.mark.parametrize(
     ("model", "told"),
     [
-        (base(lambda x: {"logits": x}), "gives a dict, not one vector of logits an image"),
+        (base(lambda x: {"logits": x}), "gives a dict, not one vector of logits a sample"),
         (base(lambda x: [x]), "gives a list, not one vector of logits"),
         (base(lambda x: x[:, :, None, None]), r"a tensor of shape \(1, 2, 1, 1\), not one"),
         (

@@ -166,8 +166,8 @@ def base_of(module: nn.Module) -> BaseModel:
 @pytest.mark.parametrize(
     ("give", "words"),
     [
-        (lambda x: {"logits": x}, "not one vector of logits an image"),
-        (lambda x: x[0], "not one vector of logits an image"),
+        (lambda x: {"logits": x}, "not one vector of logits a sample"),
+        (lambda x: x[0], "not one vector of logits a sample"),
         (lambda x: x[:, :1], "gives 1 logits but there are 2 labels"),
         (IndexError("far"), r"cannot take 2x2 images \(far\); choose another --input-size"),
         (ZeroDivisionError(), r"cannot take 2x2 images \(ZeroDivisionError\)"),

@@ -83,6 +83,7 @@ class BaseReference:
 class Adapter:
     """A re-engineered model without its base: masks, head and tuned values.
 
+    >>> from seam.core.preprocessing import Preprocessing
     >>> adapter = Adapter(
     ...     masks={"fc.weight": torch.tensor([[True, False], [False, False]])},
     ...     head={"bias": torch.zeros(2)},

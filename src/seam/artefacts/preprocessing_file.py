@@ -34,8 +34,11 @@ def read_preprocessing(values: Any, folder: Path | None = None) -> AnyPreprocess
     if not isinstance(values, dict):
         raise ValueError("its 'preprocessing' is missing or of the wrong type")
     texts = values.get("kind") == KIND
-    if set(values) != (OF_TEXTS if texts else OF_IMAGES):
-        raise ValueError("'preprocessing' has missing or unknown keys")
+    wanted = OF_TEXTS if texts else OF_IMAGES
+    for name in sorted(wanted - set(values)):
+        raise ValueError(f"its '{name}' is missing")
+    if set(values) != wanted:
+        raise ValueError("'preprocessing' has unknown keys")
     if texts:
         if not isinstance(values["tokenizer"], str):
             raise ValueError("the tokenizer's digest is no string")
@@ -43,8 +46,9 @@ def read_preprocessing(values: Any, folder: Path | None = None) -> AnyPreprocess
     for name in ("mean", "std"):
         if not isinstance(values[name], list | tuple) or not all(map(_is_number, values[name])):
             raise ValueError(f"'{name}' holds something else than numbers")
-    if not _is_number(values["size"]) or not _is_number(values["crop_fraction"]):
-        raise ValueError("its 'preprocessing' holds something else than numbers")
+    for name in ("size", "crop_fraction"):
+        if not _is_number(values[name]):
+            raise ValueError(f"'{name}' holds something else than numbers")
     found = Preprocessing.from_dict(values)
     check_limits(found)
     return found

@@ -20,6 +20,7 @@ from seam.models.origin import Origin
 class BaseModel:
     """The trained classifier that is reused.
 
+    >>> from seam.core.preprocessing import Preprocessing
     >>> base = BaseModel(
     ...     nn.Sequential(nn.Flatten(), nn.Linear(12, 2)), ("cat", "dog"), Preprocessing(size=2)
     ... )
@@ -129,6 +130,7 @@ def _logits(module: nn.Module, output: object) -> Tensor:
 def blank(preprocessing: AnyPreprocessing) -> Tensor:
     """A batch of one input of the right shape and type: zeros; of a text, all kinds of tokens.
 
+    >>> from seam.core.preprocessing import Preprocessing
     >>> blank(Preprocessing(size=4)).shape
     torch.Size([1, 3, 4, 4])
     >>> blank(TextPreprocessing(length=3, padding=0, vocabulary=9, digest="0")).tolist()
