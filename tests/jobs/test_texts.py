@@ -117,6 +117,7 @@ def test_the_command_line_takes_texts(
     assert [(row["text"], row["label"]) for row in json.loads(said)] == [(first, label)] * 3
     assert seam_says(capsys, "evaluate", run)[0] == 0
     assert seam_says(capsys, "inspect", run / "adapter")[0] == 0
+    assert seam_says(capsys, "report", run)[0] == 0
     code, said = seam_says(capsys, "evaluate", run, "--defects")
     assert code == 2
     assert "base model takes texts; leave --defects out" in said

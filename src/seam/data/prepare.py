@@ -87,8 +87,8 @@ class ProblemData:
     """The three parts of a problem's data; only ``search`` is handed to the search.
 
     ``split_hash`` is a SHA-256 over the sample numbers of the three parts and the bytes of their
-    content: it changes with the seed, the settings and the data. ``test_places`` says where the test
-    samples are in the data, where that can be said.
+    content: it changes with the seed, the settings and the data. ``test_places`` says where in the
+    data the test images are, where that can be said.
     """
 
     search: SearchData
@@ -163,6 +163,7 @@ def prepare(
         _check_classes(targets, problem, name)
         samples[name] = with_targets(torch.from_numpy(targets))
         split = _without(split, name, kept)
+    places = Places(split.test, short_digests(digests[-len(split.test) :]))
     return ProblemData(
         SearchData(samples["train"], samples["validation"]),
         samples["test"],
@@ -170,7 +171,7 @@ def prepare(
         hashlib.sha256(f"{split.hash()} {content.hexdigest()}".encode()).hexdigest(),
         tuple(skipped),
         stray_files(data),
-        Places(split.test, short_digests(digests[-len(split.test) :])),
+        places if content_of(preprocessing) == "image" else None,
     )
 
 
