@@ -235,6 +235,16 @@ def info(self: Handler, name: str, revision: str = "main") -> None:
     self.say({**known, **({"cardData": data} if data else {})})
 
 
+def tree(self: Handler, name: str, revision: str) -> None:
+    found = self.repository(name)
+    files = found.commits[self.commit_of(found, revision)]
+    rows = [
+        {"type": "file", "path": path, "size": len(data), "oid": hashlib.sha1(data).hexdigest()}
+        for path, data in files.items()
+    ]
+    self.say(rows)
+
+
 def resolve(self: Handler, name: str, revision: str, path: str) -> None:
     found = self.repository(name)
     number = self.commit_of(found, revision)
@@ -254,6 +264,7 @@ ROUTES: list[tuple[str, str, Callable[..., None]]] = [
     ("POST", rf"/api/models/{NAME}/commit/(?P<revision>.+)", commit),
     ("GET", rf"/api/models/{NAME}", info),
     ("GET", rf"/api/models/{NAME}/revision/(?P<revision>.+)", info),
+    ("GET", rf"/api/models/{NAME}/tree/(?P<revision>[^/]+)", tree),
     ("HEAD", rf"/{NAME}/resolve/(?P<revision>[^/]+)/(?P<path>.+)", resolve),
     ("GET", rf"/{NAME}/resolve/(?P<revision>[^/]+)/(?P<path>.+)", resolve),
 ]
