@@ -69,6 +69,17 @@ def test_saved_and_loaded_it_answers_the_same(result: Result, base: BaseModel) -
         assert torch.equal(applied(tokens), predictor.model(tokens))
 
 
+def test_new_labels_of_texts(base: BaseModel) -> None:
+    names = dict(zip(hf_models.LABELS, ["left", "left", "right", "right"], strict=True))
+    problem = seam.Problem.new_labels(["left", "right"])
+    settings = seam.plan(problem, epochs=2, remove=0.5, rename=names)
+    result = seam.transfer(base, hf_models.text_data(), problem=problem, settings=settings)
+    assert result.report["density"] <= 0.5001
+    whole = seam.plan(problem, epochs=1, remove=0.5)
+    found = seam.transfer(base, hf_models.text_data(), settings=whole)
+    assert found.report["problem"]["outputs"] == list(hf_models.LABELS)
+
+
 class KilledError(Exception):
     pass
 

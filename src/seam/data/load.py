@@ -191,7 +191,7 @@ def _load(data: str) -> Mapping[str, Any]:
     if local and not path.is_dir():
         raise DataError(f"data '{data}' is a file; give the folder that holds it")
     if local and not any(path.iterdir()):
-        raise DataError(f"data folder '{data}' is empty; add files")
+        raise DataError(f"data folder '{data}' is empty; add images, or texts")
     if local and set("*?[") & set(str(path.resolve())):
         raise DataError(f"data folder '{data}' has one of * ? [ in its path; rename it")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
