@@ -1,0 +1,50 @@
+"""The table of text runs, from bench/results/text.json."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+from tables import MISSING, listed, markdown, over_seeds, provenance, spread
+
+Values = Mapping[str, Any]
+
+
+def texts(found: Values | None) -> str:
+    """Accuracy and size, one row a problem and granularity; figures over seeds."""
+    if found is None:
+        return f"{MISSING}\n"
+    heads = [
+        *("problem", "outputs", "granularity", "full", "restricted", "re-engineered"),
+        *("against restricted", "weights left", "MACs left, or not 0", "seconds", "seeds"),
+    ]
+    groups: dict[tuple[str, str], list[Values]] = defaultdict(list)
+    for row in found["rows"]:
+        groups[row["name"], row["granularity"]].append(row)
+    rows = []
+    for (name, granularity), group in groups.items():
+        kind = "executed" if granularity == "channel" else "theoretical"
+        rows.append(
+            [
+                name,
+                str(group[0]["labels"]),
+                granularity,
+                *(
+                    over_seeds([row["accuracy"][method] for row in group])
+                    for method in ("full", "restricted", "reengineered")
+                ),
+                over_seeds([row["against_restricted"]["difference"] for row in group]),
+                spread([row["weights"]["kept"] / row["weights"]["base"] for row in group]),
+                spread([row["macs"][kind] / row["macs"]["base"] for row in group]),
+                f"{sum(row['seconds']['total'] for row in group) / len(group):.0f}",
+                listed([row["seed"] for row in group]),
+            ]
+        )
+    n = listed([row["accuracy"]["full"]["n"] for row in found["rows"]])
+    note = (
+        f"All in %, differences in points; n = {n} test texts. One seed: the 95 % interval; "
+        "several: the mean, lowest to highest. Weights count all of the model's, embeddings too. "
+        + provenance(found, "text.json")
+    )
+    return markdown(heads, rows, note)
