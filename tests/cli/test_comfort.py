@@ -115,10 +115,16 @@ def test_completion(words: str, found: str) -> None:
     assert done.stdout.split() == [found]
 
 
-def test_completion_can_be_shown(call: Call) -> None:
-    outcome = call("--show-completion", "bash")
-    assert outcome.code == 0
-    assert "complete -o default -F _seam_completion seam" in outcome.out
+def test_completion_can_be_shown() -> None:
+    """For the shell it is called from: here one that stays its parent."""
+    done = subprocess.run(
+        ["bash", "-c", '"$0" -m seam --show-completion; exit $?', sys.executable],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert "complete -o default -F _" in done.stdout
 
 
 # ---------------------------------------------------------------------------------------- errors
