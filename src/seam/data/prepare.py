@@ -163,7 +163,9 @@ def prepare(
         _check_classes(targets, problem, name)
         samples[name] = with_targets(torch.from_numpy(targets))
         split = _without(split, name, kept)
-    places = Places(split.test, short_digests(digests[-len(split.test) :]))
+    places = None
+    if content_of(preprocessing) == "image":  # its digests are the last, one a sample
+        places = Places(split.test, short_digests(digests[-len(split.test) :]))
     return ProblemData(
         SearchData(samples["train"], samples["validation"]),
         samples["test"],
@@ -171,7 +173,7 @@ def prepare(
         hashlib.sha256(f"{split.hash()} {content.hexdigest()}".encode()).hexdigest(),
         tuple(skipped),
         stray_files(data),
-        places if content_of(preprocessing) == "image" else None,
+        places,
     )
 
 

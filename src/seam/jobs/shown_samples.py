@@ -5,6 +5,7 @@ The one place that knows samples to be images: what is none has no pictures here
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -82,7 +83,8 @@ def _pictures(data: DataSource | None, found: Predictions, places: Tensor) -> di
             raise DataError("the data has fewer samples than were tested")
         try:
             content = split.source.read(number)
-            if int(short_digests([_sha256(content)])[0]) != int(found.digests[place]):
+            digest = hashlib.sha256(content).digest()
+            if int(short_digests([digest])[0]) != int(found.digests[place]):
                 raise DataError("the data has changed since it was tested")
             shown[place] = data_uri(open_image(content, 3))
         except (OSError, ValueError) as error:
@@ -90,12 +92,6 @@ def _pictures(data: DataSource | None, found: Predictions, places: Tensor) -> di
                 raise
             raise DataError(f"an image cannot be read ({in_line(error, 60)})") from error
     return shown
-
-
-def _sha256(content: bytes) -> bytes:
-    import hashlib
-
-    return hashlib.sha256(content).digest()
 
 
 def _test_split(data: DataSource) -> LabelledImages:
