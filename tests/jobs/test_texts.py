@@ -126,12 +126,28 @@ def test_the_command_line_takes_texts(
     code, said = seam_says(capsys, "predict", run, first, tmp_path / "asked.txt", "--json")
     assert code == 0
     assert [(row["text"], row["label"]) for row in json.loads(said)] == [(first, label)] * 3
-    assert seam_says(capsys, "evaluate", run)[0] == 0
-    assert seam_says(capsys, "inspect", run / "adapter")[0] == 0
-    assert seam_says(capsys, "report", run)[0] == 0
+    for command in (("evaluate", run), ("inspect", run / "adapter"), ("report", run)):
+        code, said = seam_says(capsys, *command)
+        assert code == 0
+        said = " ".join(said.split())
+        assert "TEXT" in said or command[0] == "report"
+        assert "IMAGE" not in said
+    assert f"seam predict {run} TEXT" in (run / "report.html").read_text()
     code, said = seam_says(capsys, "evaluate", run, "--defects")
     assert code == 2
     assert "base model takes texts; leave --defects out" in said
+
+
+def test_the_command_line_transfers_texts(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, run = hf_models.write_csv(tmp_path / "data", hf_models.text_data()), tmp_path / "run"
+    options = ["--data", data, "--out", run, "--epochs", 1, "--remove", 0.5]
+    code, said = seam_says(capsys, "transfer", f"hf:{folder}", *options)
+    assert code == 0, said
+    assert json.loads((run / "report.json").read_text())["problem"]["outputs"] == list(
+        hf_models.LABELS
+    )
 
 
 def test_exports_take_tokens(result: Result, base: BaseModel) -> None:

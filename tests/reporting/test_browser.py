@@ -16,8 +16,8 @@ CHROMIUM = shutil.which("chromium")
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
 QUIET += ["--disable-background-networking", "--disable-component-update"]
 MODES = [("light", 1200), ("dark", 1200), ("light", 360), ("dark", 360)]
-SOON_MS = 3000
-"""A page opens in well under a second; a machine with other work on it may take longer."""
+SOON_MS = 1000
+TIMING = "performance.getEntriesByType('navigation')[0].loadEventEnd"
 
 
 @pytest.fixture(scope="module")
@@ -82,8 +82,24 @@ def test_it_renders_alone(browser: Any, pages: dict[str, Path], name: str) -> No
         assert visit.complaints == []
         outside = [url for url in visit.requests if not url.startswith("data:")]
         assert outside == [pages[name].as_uri()]
-        timing = "performance.getEntriesByType('navigation')[0].loadEventEnd"
-        assert 0 < visit.page.evaluate(timing) < SOON_MS
+
+
+@pytest.mark.parametrize("name", ["channels", "weights", "both"])
+def test_it_opens_at_once(browser: Any, pages: dict[str, Path], name: str) -> None:
+    times = []
+    for _ in range(3):  # the quickest: another process may have had the processor
+        with Visit(browser, pages[name]) as visit:
+            times.append(visit.page.evaluate(TIMING))
+    assert 0 < min(times) < SOON_MS
+
+
+def test_commands_break_between_words(browser: Any, pages: dict[str, Path]) -> None:
+    with Visit(browser, pages["weights"], width=360) as visit:
+        words = visit.page.locator("#command .word, .commands .word")
+        assert "--pick" in words.all_text_contents()
+        for word in words.all():
+            if "/" not in (word.text_content() or ""):
+                assert word.bounding_box()["height"] < 24  # one line
 
 
 @pytest.mark.parametrize(("mode", "width"), MODES)

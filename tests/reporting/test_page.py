@@ -36,6 +36,7 @@ def test_a_finished_run(channels_run: Path) -> None:
         "path": str(channels_run / "report.html"),
         "bytes": (channels_run / "report.html").stat().st_size,
         "missing": [],
+        "content": "image",
     }
     assert written["bytes"] < LIMIT
     text = text_of(channels_run)
@@ -194,6 +195,7 @@ def test_compare(weights_run: Path, channels_run: Path, copy: Path, tmp_path: Pa
     text = out.read_text(encoding="utf-8")
     assert written["bytes"] == out.stat().st_size < LIMIT
     assert "different sets of test samples" in text
+    assert "left (channels), or not 0 (weights)" in text  # of the runs' one axis
     assert "not finished" in text
     assert {line["run"] for line in written["missing"]} == {str(weights_run), str(copy)}
     with pytest.raises(seam.SeamError, match="give two or more to compare"):

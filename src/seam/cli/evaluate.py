@@ -78,6 +78,7 @@ def run(
     from seam.reporting.defects import defects_summary
     from seam.reporting.latency import speed
     from seam.reporting.terminal import per_label, summary
+    from seam.reporting.words import predict_command
 
     if not latency and (runtimes is not None or threads is not None or int8):
         raise ConfigError("--runtimes, --threads and --int8 say how to time; give --latency too")
@@ -112,7 +113,7 @@ def run(
         output.show(speed(report))
     if found.figures:
         output.show(defects_summary(report), f"pictures: {', '.join(map(str, sheets))}")
-    output.show(f"next: seam predict {run} IMAGE")
+    output.show(f"next: {predict_command(run, opened.adapter.preprocessing.content)}")
     output.document(report)
 
 

@@ -26,12 +26,13 @@ def run(
     """Write a finished run for other runtimes; each is opened again and compared."""
     from seam.jobs.export import export
     from seam.reporting.exports import exports_table
+    from seam.reporting.words import predict_command
 
     output = Output(json, quiet)
     with output.progress() as observer:
         found = export(
             run, to=names_in(to), int8=int8, data=data, device=device_of(device), observer=observer
         )
-    first = found["exports"][0]["folder"]
-    output.show(exports_table(found["exports"]), f"next: seam predict {first} IMAGE")
+    follow = predict_command(found["exports"][0]["folder"], found["content"])
+    output.show(exports_table(found["exports"]), f"next: {follow}")
     output.document(found)

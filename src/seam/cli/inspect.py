@@ -22,9 +22,11 @@ def run(
     """Show what an adapter holds, layer by layer; needs no base model."""
     from seam.jobs.share import open_adapter
     from seam.reporting.terminal import adapter_table, describe_adapter
+    from seam.reporting.words import predict_command
 
     output = Output(json, quiet)
-    found = describe_adapter(open_adapter(adapter))
+    opened = open_adapter(adapter)
+    found, command = describe_adapter(opened), predict_command("RUN", opened.preprocessing.content)
     output.show(adapter_table(found))
-    output.show("next: seam predict RUN IMAGE, or seam.load(ADAPTER, base=...) in Python")
+    output.show(f"next: {command}, or seam.load(ADAPTER, base=...) in Python")
     output.document(found)

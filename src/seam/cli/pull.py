@@ -26,8 +26,10 @@ def run(
     """Fetch an adapter from a model hub and check it; needs no base model."""
     from seam.jobs.share import pull
     from seam.reporting.terminal import shared_table
+    from seam.reporting.words import predict_command
 
     output = Output(json, quiet)
     found = pull(repository, out=out, revision=revision)
-    output.show(shared_table(found), f"next: seam predict {out or repository} IMAGE")
+    follow = predict_command(out or repository, found["content"])
+    output.show(shared_table(found), f"next: {follow}")
     output.document(found)

@@ -25,11 +25,12 @@ def run(
 ) -> None:
     """Write a run as one page, RUN/report.html, that works without a network."""
     from seam.reporting.page import report
+    from seam.reporting.words import predict_command
 
     output = Output(json, quiet)
     written = report(run, data=data)
     follow = next((each["command"] for each in written["missing"] if each["command"]), None)
-    _show(output, written, follow or f"seam predict {shlex.quote(str(run))} IMAGE")
+    _show(output, written, follow or predict_command(run, written["content"]))
 
 
 def compare(

@@ -175,8 +175,9 @@ def show(output: Output, result: Result) -> list[Path]:
     """Write the pictures, print the table and what to do next; returns the pictures' files."""
     from seam.reporting.gallery import write_pictures
     from seam.reporting.terminal import per_label, summary
+    from seam.reporting.words import predict_command
 
-    pictures = write_pictures(result)
+    pictures, content = write_pictures(result), result.adapter.preprocessing.content
     output.show(summary(result.report), per_label(result.report))
     shrunk = result.report["model"]["kind"] == "shrunk"
     more = f"seam export {result.folder} --to onnx" if shrunk else f"seam evaluate {result.folder}"
@@ -184,7 +185,7 @@ def show(output: Output, result: Result) -> list[Path]:
         more += f"   or   seam evaluate {result.folder} --latency"
     output.show(
         f"run folder: {result.folder}  (pictures: {', '.join(file.name for file in pictures)})",
-        f"next: seam predict {result.folder} IMAGE   or   {more}   "
+        f"next: {predict_command(str(result.folder), content)}   or   {more}   "
         f"or   seam report {result.folder}",
     )
     output.document(result.report)

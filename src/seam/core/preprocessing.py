@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 from seam.errors import ConfigError
+
+Content = Literal["image", "text"]
+"""What a sample is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +26,8 @@ class Preprocessing:
     Raises:
         ConfigError: a value is out of range, or ``mean`` and ``std`` differ in length.
     """
+
+    content: ClassVar[Content] = "image"
 
     size: int
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)

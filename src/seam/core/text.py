@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
-from seam.core.preprocessing import Preprocessing
+from seam.core.preprocessing import Content, Preprocessing
 from seam.errors import ConfigError
 
 MAX_LENGTH, MAX_VOCABULARY = 65_536, 10**7
@@ -34,6 +34,8 @@ class TextPreprocessing:
     Raises:
         ConfigError: a value is out of range, or the digest is not the tokenizer's.
     """
+
+    content: ClassVar[Content] = "text"
 
     length: int
     padding: int

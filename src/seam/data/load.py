@@ -6,17 +6,17 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from seam.core.preprocessing import Content
 from seam.core.problem import LabelIndex
 from seam.data.decode import ImageSource
 from seam.data.folder import survey
 from seam.errors import DataError, LabelError, nearest
 
-Content = Literal["image", "text"]
 SPLITS = {
     "train": ("train", "training"),
     "validation": ("validation", "valid", "val", "dev"),
@@ -44,14 +44,14 @@ class LabelledImages:
 
 
 def load_splits(
-    data: str | Path | Mapping[str, Any], *, content: Content = "image"
+    data: str | Path | Mapping[str, Any], *, content: Content | None = "image"
 ) -> dict[str, LabelledImages]:
     """The splits of ``data``: ``train`` always, ``validation`` and ``test`` where it has them.
 
     ``data`` is an image folder, a folder of parquet or CSV files, a hub name, ``digits``
     (scikit-learn's handwritten digits), a `datasets.DatasetDict`, or PyTorch data sets of images by
     the split's name, as in ``{"train": DATASET, "test": DATASET, "labels": NAMES}`` (see
-    `seam.data.own`).
+    `seam.data.own`). ``content`` None takes what the data has, images before texts.
 
     Raises:
         DataError: nothing is found there, or it holds no such content or no label column.
@@ -79,7 +79,6 @@ def labels_of(
     data: str | Path | Mapping[str, Any],
     *,
     rename: Mapping[str, str] | None = None,
-    content: Content = "image",
 ) -> tuple[str, ...]:
     """The labels that the training samples of ``data`` have, in the data's own order.
 
@@ -89,12 +88,11 @@ def labels_of(
     Args:
         data: what `load_splits` takes.
         rename: data label to the name it gets; labels of one name become one.
-        content: what its samples are.
 
     Raises:
         DataError: there is only one, or none; or the data cannot be loaded.
     """
-    train = load_splits(data, content=content)["train"]
+    train = load_splits(data, content=None)["train"]
     found = [name for i, name in enumerate(train.names) if (train.labels == i).any()]
     names = dict.fromkeys((rename or {}).get(name, name) for name in found)
     if len(names) < 2:
@@ -214,7 +212,7 @@ def _load(data: str) -> Mapping[str, Any]:
 
 
 def _labelled(
-    split: Any, where: str, content: Content, names: Sequence[str] | None
+    split: Any, where: str, content: Content | None, names: Sequence[str] | None
 ) -> LabelledImages:
     """A split as bytes and numbers; ``names`` are those of an own data set's labels."""
     import datasets
@@ -224,7 +222,7 @@ def _labelled(
     from seam.data.own import is_own, read_own
 
     if not is_own(split) or content == "text":
-        own = ", or a PyTorch data set of pairs (image, label)" if content == "image" else ""
+        own = ", or a PyTorch data set of pairs (image, label)" if content != "text" else ""
         column = " with a text and a label column" if content == "text" else ""
         raise DataError(
             f"the {where} is a {type(split).__name__}; give a datasets.Dataset{column}{own}"
@@ -233,11 +231,12 @@ def _labelled(
     return LabelledImages(source, np.array(numbers, dtype=np.int64), known)
 
 
-def _from_table(split: Any, where: str, content: Content) -> LabelledImages:
+def _from_table(split: Any, where: str, content: Content | None) -> LabelledImages:
     """A `datasets.Dataset` with a column of samples and one of labels, as bytes and numbers."""
     import datasets
 
     features = split.features
+    content = content or _content_of(features)
     column = _content_column(features, content, where)
     if len(split) == 0:
         raise DataError(f"the {where} is empty; add {content}s")
@@ -260,6 +259,14 @@ def _from_table(split: Any, where: str, content: Content) -> LabelledImages:
         rows = _Texts(chosen.with_format(None)[column], where)
     source = ImageSource(rows.read, rows.name, len(split))
     return LabelledImages(source, np.array(numbers, dtype=np.int64), names)
+
+
+def _content_of(features: Mapping[str, Any]) -> Content:
+    import datasets
+
+    texts = any(name in features for name in TEXT_COLUMNS)
+    images = any(isinstance(kind, datasets.Image) for kind in features.values())
+    return "text" if texts and not images else "image"
 
 
 def _content_column(features: Mapping[str, Any], content: Content, where: str) -> str:

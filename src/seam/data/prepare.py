@@ -13,14 +13,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from seam.core.preprocessing import Preprocessing
+from seam.core.preprocessing import Content, Preprocessing
 from seam.core.problem import Problem
 from seam.core.text import AnyPreprocessing, TextPreprocessing
 from seam.data.augment import Augment
 from seam.data.decode import ImageSource
 from seam.data.folder import stray_files
 from seam.data.images import ImageSamples, read_pixels
-from seam.data.load import Content, LabelledImages, align, check_renames, load_splits
+from seam.data.load import LabelledImages, align, check_renames, load_splits
 from seam.data.split import Numbers, Split, balance, few, stratified, targets_of
 from seam.data.texts import TextSamples, read_tokens
 from seam.errors import ConfigError, DataError
@@ -137,7 +137,7 @@ def prepare(
         base_labels=labels_used,
         config=config,
         seed=seed,
-        content=content_of(preprocessing),
+        content=preprocessing.content,
     )
     samples: dict[str, ImageSamples | TextSamples] = {}
     labels: dict[str, NDArray[np.int64]] = {}
@@ -164,7 +164,7 @@ def prepare(
         samples[name] = with_targets(torch.from_numpy(targets))
         split = _without(split, name, kept)
     places = None
-    if content_of(preprocessing) == "image":  # its digests are the last, one a sample
+    if preprocessing.content == "image":  # its digests are the last, one a sample
         places = Places(split.test, short_digests(digests[-len(split.test) :]))
     return ProblemData(
         SearchData(samples["train"], samples["validation"]),
@@ -220,11 +220,6 @@ def _read_texts(
         source, preprocessing, skip_bad=config.skip_bad, observe=observe
     )
     return kept, bad, lambda targets: TextSamples(tokens.to(device), targets.to(device), device)
-
-
-def content_of(preprocessing: AnyPreprocessing) -> Content:
-    """What a base model is given: images or texts."""
-    return "text" if isinstance(preprocessing, TextPreprocessing) else "image"
 
 
 def choose(

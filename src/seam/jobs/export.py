@@ -63,7 +63,8 @@ def export(
         observer: told how the job gets on.
 
     Returns:
-        ``run``, and ``exports``: one dictionary each, as in its ``model.json``, with ``folder``.
+        ``run``, ``content`` (image or text), and ``exports``: one dictionary each, as in its
+        ``model.json``, with ``folder``.
 
     Raises:
         ConfigError: a format is unknown, or none of them can be quantized.
@@ -87,7 +88,7 @@ def export(
             if int8 and each.quantize is not None:
                 observer.stage(f"exporting to {each.name} in 8 bits")
                 rows.append(job.quantized(each, file))
-    return {"run": str(run), "exports": rows}
+    return {"run": str(run), "content": job.preprocessing.content, "exports": rows}
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from seam.core.problem import Problem
 from seam.data.load import labels_of
-from seam.data.prepare import DataSource, content_of
+from seam.data.prepare import DataSource
 from seam.errors import ConfigError
 from seam.jobs.direct import reengineer
 from seam.jobs.observe import Observer
@@ -52,8 +52,7 @@ def transfer(
 
     Source: SeaM (ICSE 2023, arXiv 2304.00245), indirect reuse.
     """
-    content = content_of(base.preprocessing)
-    problem = problem or Problem.new_labels(labels_of(data, content=content))
+    problem = problem or Problem.new_labels(labels_of(data))
     if problem.kind != "new-labels":
         raise ConfigError(
             f"a problem of kind '{problem.kind}' is over the base's own labels; use "

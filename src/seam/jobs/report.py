@@ -67,6 +67,7 @@ def gather(run: str | Path, data: DataSource | None = None) -> dict[str, Any]:
         "frontier": _read(folder, "frontier.json", []),
         "history": _history(folder),
         "report": folder.read_json("report.json") if _is_finished(folder) else None,
+        "content": "image",
         **dict.fromkeys(PARTS),
     }
     parts = _Parts(folder, found, data if data is not None else settings.get("data_source"))
@@ -86,12 +87,11 @@ class _Parts:
         if report is None:
             return self._unfinished()
         channels = self.found["settings"]["search"].get("granularity") == "channel"
-        layers = self._or_missing(
-            "layers", lambda: kept_by_layer(load_adapter(self.folder.adapter).masks, channels)
-        )
+        adapter = self._or_missing("layers", lambda: load_adapter(self.folder.adapter))
         int8 = (self.folder.path / FOLDER / LATENCY_INT8).exists()
         return {
-            "layers": layers,
+            "content": adapter.preprocessing.content if adapter else "image",
+            "layers": adapter and kept_by_layer(adapter.masks, channels),
             **self._predicted(report.get("reference", "restricted")),
             "latency": self._or_missing("latency", lambda: self._recorded(LATENCY)),
             "latency_int8": self._or_missing("latency", lambda: self._recorded(LATENCY_INT8))

@@ -97,8 +97,8 @@ def pull(
         revision: branch, tag or commit; by default the main branch.
 
     Returns:
-        ``repository``, ``revision`` (the commit), ``folder``, ``outputs``, ``base`` and ``files``
-        (name to bytes).
+        ``repository``, ``revision`` (the commit), ``folder``, ``content`` (image or text),
+        ``outputs``, ``base`` and ``files`` (name to bytes).
 
     Raises:
         HubError: the hub cannot be reached, has no such repository, or it holds no adapter.
@@ -124,6 +124,7 @@ def pull(
         "repository": repository,
         "revision": found.revision,
         "folder": str(folder or found.folder),
+        "content": adapter.preprocessing.content,
         "outputs": list(adapter.problem.outputs),
         "base": _base(adapter),
         "files": {name: len(data) for name, data in files.items()},

@@ -12,6 +12,7 @@ from seam.reporting.words import percent, points_of
 COSTS = {
     "density": "kept share of the maskable weights",
     "macs": "multiply-accumulates left, share of the base's",
+    "both": "multiply-accumulates, share of the base's: left (channels), or not 0 (weights)",
     "latency": "predicted time, share of the base's",
 }
 """What a frontier's points are drawn against."""
@@ -39,7 +40,7 @@ def frontier_picture(documents: Sequence[Mapping[str, Any]]) -> dict[str, Any] |
     series = [_series(each, number, cost, x, y) for number, each in enumerate(shown)]
     points = [point for each in series for point in each["points"]]
     return {
-        "cost": COSTS[cost],
+        "cost": COSTS["both" if cost == "macs" and len(_granularities(shown)) > 1 else cost],
         "x_ticks": x.ticks(),
         "y_ticks": y.ticks(),
         "series": series,
@@ -62,8 +63,11 @@ def _cost(documents: Sequence[Mapping[str, Any]]) -> str:
     rows = [row for each in documents for row in each["frontier"]]
     if all(row.get("latency") is not None for row in rows):
         return "latency"
-    searched = [each["settings"]["search"].get("granularity", "weight") for each in documents]
-    return "macs" if "channel" in searched else "density"
+    return "macs" if "channel" in _granularities(documents) else "density"
+
+
+def _granularities(documents: Sequence[Mapping[str, Any]]) -> set[str]:
+    return {each["settings"]["search"].get("granularity", "weight") for each in documents}
 
 
 def _bar(document: Mapping[str, Any]) -> tuple[str, float] | None:

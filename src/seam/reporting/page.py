@@ -20,6 +20,7 @@ from seam.reporting.run_view import compared_rows, run_view
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from markupsafe import Markup
 
 FILE = "report.html"
 DAMAGE = (KeyError, TypeError, ValueError, AttributeError, IndexError, ZeroDivisionError)
@@ -38,8 +39,8 @@ def report(run: str | Path, *, data: DataSource | None = None) -> dict[str, Any]
         data: where its data is now, for the images; by default where its folder says.
 
     Returns:
-        ``path``; ``bytes``; ``missing``: a list of what is missing (``what``, ``why``, and the
-        ``command`` that makes it).
+        ``path``; ``bytes``; ``content`` of a sample (image or text); ``missing``: a list of what is
+        missing (``what``, ``why``, and the ``command`` that makes it).
 
     Raises:
         RunFolderError: ``run`` is no run folder, is damaged, or cannot be written.
@@ -47,7 +48,7 @@ def report(run: str | Path, *, data: DataSource | None = None) -> dict[str, Any]
     with _explained([run]):
         document = gather(run, data)
         html = _rendered("run.html.j2", [document])
-    return _written(html, Path(run) / FILE, [document])
+    return {**_written(html, Path(run) / FILE, [document]), "content": document["content"]}
 
 
 def compare(runs: Sequence[str | Path], *, out: str | Path = "compare.html") -> dict[str, Any]:
@@ -61,7 +62,7 @@ def compare(runs: Sequence[str | Path], *, out: str | Path = "compare.html") -> 
         out: the file to write.
 
     Returns:
-        As `report`; each line of ``missing`` names its ``run``, too.
+        As `report`, without ``content``; each line of ``missing`` names its ``run``, too.
 
     Raises:
         ConfigError: fewer than two runs are given.
@@ -138,6 +139,7 @@ def environment() -> Environment:
     )
     filters = ("percent", "interval", "signed", "points_of", "count", "size", "seconds")
     found.filters |= {name: getattr(words, name) for name in filters}
+    found.filters["command"] = _command
     style, script = (_text(name) for name in ("page.css", "page.js"))
     found.globals |= {
         "style": Markup(style),
@@ -145,6 +147,14 @@ def environment() -> Environment:
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     }
     return found
+
+
+def _command(text: str) -> Markup:
+    """A command that breaks between its words only: a browser would break after a hyphen."""
+    from markupsafe import Markup
+
+    word = Markup('<span class="word">{}</span>')
+    return Markup(" ").join(word.format(each) for each in text.split(" "))
 
 
 def _text(name: str) -> str:

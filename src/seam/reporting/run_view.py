@@ -12,7 +12,7 @@ from seam.evaluation.runtimes import RUNTIMES
 from seam.reporting.chart import Axis
 from seam.reporting.defects import ADAPTIVE, INHERITED
 from seam.reporting.terminal import METHODS, problem_title
-from seam.reporting.words import count, milliseconds, percent, points_of, signed
+from seam.reporting.words import count, milliseconds, percent, points_of, predict_command, signed
 
 LARGEST_MATRIX = 12
 """Above so many outputs, the most frequent confusions are listed instead of a matrix."""
@@ -80,11 +80,11 @@ def verdict_of(report: Mapping[str, Any]) -> str:
 
 def _commands(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What can be done with the run, and how."""
-    run = shlex.quote(document["run"])
+    run, content = shlex.quote(document["run"]), document["content"]
     if document["report"] is None:
         return [("Write this page", f"seam report {run}")]
     return [
-        ("Name images", f"seam predict {run} IMAGE"),
+        (f"Name {content}s", predict_command(document["run"], content)),
         ("Measure again", f"seam evaluate {run}"),
         ("Other runtimes", f"seam export {run} --to onnx"),
         ("Choose another", f"seam {document['verb']} --out {run} --pick EPOCH"),

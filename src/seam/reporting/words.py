@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+
+def predict_command(place: str | Path, content: str) -> str:
+    """How to name samples, images or texts, with what is in a folder.
+
+    >>> predict_command("my runs/cards", "text")
+    "seam predict 'my runs/cards' TEXT"
+    """
+    return f"seam predict {shlex.quote(str(place))} {content.upper()}"
 
 
 def percent(share: float, digits: int = 2) -> str:

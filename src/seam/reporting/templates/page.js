@@ -5,10 +5,19 @@
   const copy = document.getElementById("copy");
   const copied = document.getElementById("copied");
 
+  const word = (text) => {
+    const span = document.createElement("span");
+    span.className = "word";
+    span.textContent = text;
+    return span;
+  };
   const show = (point) => {
     for (const place of readout.querySelectorAll("[data-show]")) {
       place.textContent = point.dataset[place.dataset.show];
     }
+    const command = document.getElementById("command");
+    const words = command.textContent.split(" ");
+    command.replaceChildren(...words.flatMap((text, i) => (i ? [" ", word(text)] : [word(text)])));
     copied.textContent = "";
   };
   for (const point of points) point.addEventListener("change", () => show(point));
