@@ -354,7 +354,7 @@ def render(name: str, root: Path, document: Path) -> str:
 
     import channel_tables
     import cli_tables
-    import text_tables
+    import encoder_tables
     import transfer_tables
 
     merged = "default_vs_paper.json"
@@ -370,7 +370,7 @@ def render(name: str, root: Path, document: Path) -> str:
         "channels-latency": lambda: channel_tables.latency(read_all("channels")),
         "channels-size": lambda: channel_tables.sizes(read_all("channels")),
         "transfer": lambda: transfer_tables.students(read_all("transfer")),
-        "texts": lambda: text_tables.texts(read("text.json")),
+        "encoders": lambda: encoder_tables.encoders(read("encoders.json")),
         "peers": lambda: peers(root / RESULTS),
         "commands": cli_tables.commands,
         "exit-codes": cli_tables.exit_codes,

@@ -1,4 +1,4 @@
-"""The table of text runs, from bench/results/text.json."""
+"""The table of encoders, from bench/results/encoders.json."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ from tables import MISSING, listed, markdown, over_seeds, provenance, spread
 Values = Mapping[str, Any]
 
 
-def texts(found: Values | None) -> str:
-    """Accuracy and size, one row a problem and granularity; figures over seeds."""
+def encoders(found: Values | None) -> str:
+    """Accuracy and size, one row a base, problem and granularity; figures over seeds."""
     if found is None:
         return f"{MISSING}\n"
     heads = [
-        *("problem", "outputs", "granularity", "full", "restricted", "re-engineered"),
+        *("base", "problem", "outputs", "granularity", "full", "restricted", "re-engineered"),
         *("against restricted", "weights left", "MACs left, or not 0", "seconds", "seeds"),
     ]
-    groups: dict[tuple[str, str], list[Values]] = defaultdict(list)
+    groups: dict[tuple[str, str, str, float], list[Values]] = defaultdict(list)
     for row in found["rows"]:
-        groups[row["name"], row["granularity"]].append(row)
+        groups[row["base"], row["name"], row["granularity"], row["share"]].append(row)
     rows = []
-    for (name, granularity), group in groups.items():
+    for (base, name, granularity, _), group in groups.items():
         kind = "executed" if granularity == "channel" else "theoretical"
         rows.append(
             [
+                base,
                 name,
                 str(group[0]["labels"]),
                 granularity,
@@ -43,8 +44,8 @@ def texts(found: Values | None) -> str:
         )
     n = listed([row["accuracy"]["full"]["n"] for row in found["rows"]])
     note = (
-        f"All in %, differences in points; n = {n} test texts. One seed: the 95 % interval; "
+        f"All in %, differences in points; n = {n} test samples. One seed: the 95 % interval; "
         "several: the mean, lowest to highest. Weights count all of the model's, embeddings too. "
-        + provenance(found, "text.json")
+        + provenance(found, "encoders.json")
     )
     return markdown(heads, rows, note)
