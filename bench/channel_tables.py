@@ -11,6 +11,17 @@ from tables import listed, markdown, over_seeds, percent, provenance, spread
 Values = Mapping[str, Any]
 RUNTIMES = ("onnxruntime", "openvino", "torch")
 BATCHES = ("1", "16")
+MARKS: dict[str, dict[str, Any]] = {
+    "zoo:cifar_vgg16": {
+        "points": -0.005,
+        "macs": 0.04,
+        "weights": 0.02,
+        "time": {"onnxruntime": (1 / 20, 1 / 12), "openvino": (1 / 20, 1 / 12)},
+    },
+    "zoo:cifar_resnet20": {"points": -0.005, "macs": 0.25, "time": {"openvino": (0.65, 0.5)}},
+    "timm:mobilenetv2_100": {"points": 0.0, "macs": 0.35, "time": {"openvino": (0.5, 0.5)}},
+}
+"""What was to be reached, set before anything was measured; shares of the base's."""
 
 
 def grouped(runs: Sequence[Values]) -> dict[tuple[str, str, str], list[Values]]:
@@ -74,6 +85,41 @@ def channels(runs: Sequence[Values]) -> str:
         "head counted. The size was fixed beforehand. " + source(runs, "channels/*.json")
     )
     return markdown(heads, rows, note)
+
+
+def marks(runs: Sequence[Values]) -> str:
+    """What was to be reached and what was, one row a base and mark."""
+    heads = ["base", "mark", "asked", "measured", "reached by"]
+    rows: list[list[str]] = []
+    for base, asked in MARKS.items():
+        mine = [run for run in runs if run["base"] == base]
+        if not mine:
+            continue
+        gains = [run["against_restricted"]["difference"]["value"] for run in mine]
+        least = asked["points"]
+        by = f"{sum(gain >= least for gain in gains)} of {len(gains)} runs"
+        rows.append([base, "points against restricted", percent(least), spread(gains), by])
+        for name, ours in (("macs", "executed"), ("weights", "kept")):
+            if name in asked:
+                found = [run[name][ours] / run[name]["base"] for run in mine]
+                by = f"{sum(each <= asked[name] for each in found)} of {len(found)} runs"
+                rows.append([base, name, percent(asked[name]), spread(found), by])
+        for runtime, limits in asked["time"].items():
+            for size, limit in zip(BATCHES, limits, strict=True):
+                rows.append([base, *_timed(mine, runtime, size, limit)])
+    note = (
+        "In %. Time: the shrunk model's over the base's in the same runtime. More than one figure: "
+        "the mean, lowest to highest. " + source(runs, "channels/*.json")
+    )
+    return markdown(heads, rows, note)
+
+
+def _timed(runs: Sequence[Values], runtime: str, size: str, limit: float) -> list[str]:
+    """A row for a limit of time, without the base."""
+    cells = [run["latency"][runtime][size]["ratio"] for run in runs if "latency" in run]
+    by = f"{sum(ratio <= limit for ratio in cells)} of {len(cells)} networks" if cells else ""
+    measured = spread(cells) if cells else "not timed"
+    return [f"time, {runtime}, batch {size}", percent(limit), measured, by]
 
 
 def latency(runs: Sequence[Values]) -> str:

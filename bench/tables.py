@@ -367,6 +367,7 @@ def render(name: str, root: Path, document: Path) -> str:
         "mobilenet-vehicles": lambda: vehicles(read("mobilenet_vehicles.json")),
         "masked-step": lambda: step_cost(read("masked_step.json")),
         "channels": lambda: channel_tables.channels(read_all("channels")),
+        "channels-marks": lambda: channel_tables.marks(read_all("channels")),
         "channels-latency": lambda: channel_tables.latency(read_all("channels")),
         "channels-size": lambda: channel_tables.sizes(read_all("channels")),
         "transfer": lambda: transfer_tables.students(read_all("transfer")),

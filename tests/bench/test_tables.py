@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import channel_tables
 import pytest
 import tables
 
@@ -117,6 +118,26 @@ def test_seeds_are_gathered_and_a_single_one_has_its_interval(root: Path) -> Non
 def test_the_comparison_has_a_row_for_each_preset(root: Path) -> None:
     assert [row[1] for row in rows("default-vs-paper", root)[2:]] == ["default", "paper", "default"]
     assert rows("dominance", root)[2] == ["airplane or not", "0", "2", "1"]
+
+
+def test_marks_are_counted_run_by_run() -> None:
+    def run(gain: float, ratio: float | None) -> dict[str, Any]:
+        cell = {"1": {"ratio": ratio}, "16": {"ratio": ratio}}
+        return {
+            "base": "zoo:cifar_resnet20",
+            "against_restricted": {"difference": {"value": gain}},
+            "macs": {"base": 100, "executed": 24},
+            **({} if ratio is None else {"latency": {"openvino": cell}}),
+        }
+
+    table = channel_tables.marks([run(-0.001, 0.6), run(-0.009, None), run(0.003, 0.4)])
+    found = [[cell.strip() for cell in row.split("|")[2:-1]] for row in table.splitlines()[2:6]]
+    assert found == [
+        ["points against restricted", "-0.50", "-0.23 (-0.90 to 0.30)", "2 of 3 runs"],
+        ["macs", "25.00", "24.00 (24.00 to 24.00)", "3 of 3 runs"],
+        ["time, openvino, batch 1", "65.00", "50.00 (40.00 to 60.00)", "2 of 2 networks"],
+        ["time, openvino, batch 16", "50.00", "50.00 (40.00 to 60.00)", "1 of 2 networks"],
+    ]
 
 
 def test_the_reference_counts_from_its_second_row(root: Path) -> None:
