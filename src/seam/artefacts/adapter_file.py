@@ -34,7 +34,7 @@ JSON_FILE, TENSOR_FILE = "adapter.json", "adapter.safetensors"
 MAX_JSON = MAX_HEADER = 16 * 2**20
 MAX_TENSORS = 2**30
 NO_CHECKSUM = "0" * 64
-MEND = "fetch the adapter again, or make it again with seam reengineer"
+MEND = "fetch the adapter again, or run the command that made it again"
 
 
 def to_bytes(adapter: Adapter) -> dict[str, bytes]:

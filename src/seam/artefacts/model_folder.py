@@ -43,7 +43,7 @@ FILE_ARGUMENTS = (
     *("pretrained", "pretrained_cfg", "pretrained_cfg_overlay"),
 )
 """Model arguments with which a manifest could have a library open files or the network."""
-_MEND = "make it again with seam reengineer"
+_MEND = "run the command that made it again"
 
 
 @dataclass(frozen=True, kw_only=True)

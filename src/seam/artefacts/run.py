@@ -129,6 +129,15 @@ class RunFolder:
         return found
 
     @property
+    def command(self) -> str:
+        """The command that made the run, as far as its settings can be read."""
+        try:
+            kind = self.settings()["problem"]["kind"]
+        except (RunFolderError, KeyError, TypeError):
+            kind = None
+        return "seam transfer" if kind == "new-labels" else "seam reengineer"
+
+    @property
     def holds_run(self) -> bool:
         """Whether a run was begun here; an adapter that was pulled lies in a folder without."""
         return self._config.exists()
@@ -185,7 +194,7 @@ class RunFolder:
             return json.loads((self.path / name).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise RunFolderError(
-                f"run '{self.path}' has no readable {name}; run seam reengineer again to finish it"
+                f"run '{self.path}' has no readable {name}; run {self.command} again to finish it"
             ) from error
 
     @property

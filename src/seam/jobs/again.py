@@ -65,7 +65,7 @@ def pick_again(
     settings = folder.settings()
     if folder.load_state() is None:
         raise RunFolderError(
-            f"run '{run}' has no points yet; run seam reengineer with its settings first"
+            f"run '{run}' has no points yet; run {folder.command} with its settings first"
         )
     task = _task(settings, base, data, device, rule)
     observer.stage("measuring on test data")

@@ -117,7 +117,7 @@ def load(path: str | Path, *, base: BaseModel | None = None, device: str = "cpu"
         settings = folder.settings()
         if not there:
             raise RunFolderError(
-                f"run '{folder.path}' has no adapter yet; run seam reengineer again to finish it"
+                f"run '{folder.path}' has no adapter yet; run {folder.command} again to finish it"
             )
         base = base_of(settings, device)
     return _applied(load_adapter(adapter_folder), base, device)

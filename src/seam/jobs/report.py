@@ -22,8 +22,8 @@ from seam.jobs.record import DEFECTS, LATENCY, LATENCY_INT8
 from seam.jobs.shown_samples import attacked, disagreements
 
 COMMANDS = {
-    "result": "seam {verb} --out {run} --pick {epoch}",
-    "layers": "seam {verb} --out {run} --pick {epoch}",
+    "result": "{command} --out {run} --pick {epoch}",
+    "layers": "{command} --out {run} --pick {epoch}",
     "predictions": "seam evaluate {run}",
     "pictures": "seam report {run} --data DATA",
     "latency": "seam evaluate {run} --latency",
@@ -59,7 +59,7 @@ def gather(run: str | Path, data: DataSource | None = None) -> dict[str, Any]:
     found: dict[str, Any] = {
         "run": str(run),
         "name": folder.path.resolve().name,
-        "verb": "transfer" if problem.kind == "new-labels" else "reengineer",
+        "command": folder.command,
         "problem": problem.to_dict(),
         "settings": settings,
         "epochs": epochs,
@@ -146,7 +146,7 @@ class _Parts:
             report, best = self.found["report"] or {}, {"epoch": "EPOCH"}
             best = max(self.found["frontier"], key=_accuracy, default=best)
             command = COMMANDS[what].format(
-                verb=self.found["verb"],
+                command=self.found["command"],
                 run=shlex.quote(self.found["run"]),
                 epoch=report.get("picked", best)["epoch"],
             )
@@ -200,5 +200,5 @@ def _history(folder: RunFolder) -> list[dict[str, Any]]:
     except (OSError, ValueError) as error:
         raise RunFolderError(
             f"'{file}' is damaged ({in_line(error, 60)}); restore it, or delete the file: "
-            "seam reengineer writes it anew"
+            f"{folder.command} writes it anew"
         ) from error

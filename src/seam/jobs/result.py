@@ -132,7 +132,7 @@ def _chosen(task: Task, walk: Walk) -> tuple[Point, Adapter, Finished]:
         if not points:
             raise ConfigError(
                 f"the smallest point takes {ratio:.2%} of the base's time in {channels.runtime} "
-                f"at batch {channels.batch}; choose it with seam reengineer --out RUN "
+                f"at batch {channels.batch}; choose it with --out RUN "
                 f"--keep-latency {min(1.0, math.ceil(100 * ratio) / 100)}, or search again with "
                 "a smaller --final-latency"
             )

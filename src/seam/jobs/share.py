@@ -153,7 +153,7 @@ def _adapter_folder(run: Path) -> Path:
     if not existing(folder.adapter).exists():
         folder.settings()  # says so where it is no run
         raise RunFolderError(
-            f"run {shown(run)} has no adapter yet; run seam reengineer again to finish it"
+            f"run {shown(run)} has no adapter yet; run {folder.command} again to finish it"
         )
     return existing(folder.adapter)
 

@@ -17,6 +17,7 @@ from seam.artefacts.model_folder import (
     architecture_recipe,
     changed_attributes,
 )
+from seam.artefacts.run import RunFolder
 from seam.errors import RunFolderError
 from seam.evaluation.accuracy import first_images
 from seam.jobs.task import Task
@@ -73,7 +74,8 @@ def check_pair(folder: Path, manifest: ModelManifest, adapter: Path) -> None:
         RunFolderError: they are not, as after a kill while a point was chosen.
     """
     if recorded_digest(adapter) not in (None, manifest.adapter):
+        command = RunFolder(folder.parent).command
         raise RunFolderError(
             f"{shown(folder)} and the adapter beside it are of two points of a search; choose the "
-            "point again with seam reengineer --out RUN --pick EPOCH"
+            f"point again with {command} --out RUN --pick EPOCH"
         )

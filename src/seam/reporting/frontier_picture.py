@@ -122,6 +122,6 @@ def _point(
         "time": "" if time is None else percent(time),
         "accuracy": percent(right),
         "against": against,
-        "command": f"seam {document['verb']} --out {shlex.quote(document['run'])} "
+        "command": f"{document['command']} --out {shlex.quote(document['run'])} "
         f"--pick {row['epoch']}",
     }

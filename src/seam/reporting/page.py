@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seam.artefacts.atomic import shown, write_text
+from seam.artefacts.run import RunFolder
 from seam.data.prepare import DataSource
 from seam.errors import ConfigError, RunFolderError, SeamError, in_line
 from seam.jobs.report import gather
@@ -102,10 +103,11 @@ def _explained(runs: Sequence[str | Path]) -> Iterator[None]:
     except SeamError:
         raise
     except (*DAMAGE, TemplateError) as error:
+        command = RunFolder(Path(runs[0])).command
         raise RunFolderError(
             f"the figures of run {', '.join(map(shown, runs))} cannot be shown "
             f"({type(error).__name__}: {in_line(error, 80)}); a file is damaged or of another "
-            "version: choose a point again with seam reengineer --out RUN --pick EPOCH"
+            f"version: choose a point again with {command} --out RUN --pick EPOCH"
         ) from error
 
 

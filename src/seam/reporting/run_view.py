@@ -87,7 +87,7 @@ def _commands(document: Mapping[str, Any]) -> list[tuple[str, str]]:
         (f"Name {content}s", predict_command(document["run"], content)),
         ("Measure again", f"seam evaluate {run}"),
         ("Other runtimes", f"seam export {run} --to onnx"),
-        ("Choose another", f"seam {document['verb']} --out {run} --pick EPOCH"),
+        ("Choose another", f"{document['command']} --out {run} --pick EPOCH"),
         ("Write this page", f"seam report {run}"),
     ]
 
