@@ -31,10 +31,10 @@ SIZES = {"channel": ("keep_macs",), "weight": ("keep", "final_density")}
 COMMON = {"epochs": 12, "precision": "bfloat16"}
 DATA: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "bert": ("banking77", {}, {"views": 0, "tune_lr": 0.001}),
-    "vit": ("gtsrb", {"augment": "crop"}, {}),
+    "vit": ("gtsrb", {"augment": "crop"}, {"views": 2, "tune_lr": 0.0003}),
 }
-"""Data of a base; settings for it: mirrored traffic signs mean something else; and those for its
-channels: texts have no augmented views."""
+"""Data of a base; settings for it (mirrored traffic signs mean something else); and for its channels
+(texts have no augmented views, and encoders lose at the preset's rate what they know)."""
 WARNINGS = (18, 32)
 """General caution to Wild animals crossing: the triangular signs are numbered one after another."""
 
