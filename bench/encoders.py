@@ -24,17 +24,16 @@ from seam.models.base import BaseModel
 from seam.models.load import load_base
 
 SETTINGS: dict[str, dict[str, Any]] = {
-    "channel": {"levels": 2, "growth": 3.0},
+    "channel": {"levels": 2, "growth": 3.0, "views": 0, "tune_lr": 0.001},
     "weight": {"levels": 3},
 }
 SIZES = {"channel": ("keep_macs",), "weight": ("keep", "final_density")}
 COMMON = {"epochs": 12, "precision": "bfloat16"}
-DATA: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
-    "bert": ("banking77", {}, {"views": 0, "tune_lr": 0.001}),
-    "vit": ("gtsrb", {"augment": "crop"}, {"views": 2, "tune_lr": 0.0003}),
+DATA: dict[str, tuple[str, dict[str, Any]]] = {
+    "bert": ("banking77", {}),
+    "vit": ("gtsrb", {"augment": "crop"}),
 }
-"""Data of a base; settings for it (mirrored traffic signs mean something else); and for its channels
-(texts have no augmented views, and encoders lose at the preset's rate what they know)."""
+"""Data of a base, and settings for it: mirrored traffic signs mean something else."""
 WARNINGS = (18, 32)
 """General caution to Wild animals crossing: the triangular signs are numbered one after another."""
 
@@ -83,16 +82,14 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     out = args.out or RESULTS / "encoders.json"
     base = load_base(f"hf:{args.base}")
-    folder, changes, of_channels = DATA[args.kind]
+    folder, changes = DATA[args.kind]
     data = str(args.shared / "data" / folder)
     rows = json.loads(out.read_text(encoding="utf-8"))["rows"] if out.exists() else []
     for granularity in [args.only] if args.only else SETTINGS:
         for name, problem in problems(args.kind, base).items():
             print(granularity, name, flush=True)
             size = dict.fromkeys(SIZES[granularity], args.share)
-            more = of_channels if granularity == "channel" else {}
-            given = {"seed": args.seed, **size, **changes, **more}
-            row = row_of(base, problem, data, granularity, given)
+            row = row_of(base, problem, data, granularity, {"seed": args.seed, **size, **changes})
             facts = {"base": f"{args.kind}, {folder}", "name": name, "share": args.share}
             rows.append({**facts, **row})
             save(out, {"threads": args.threads, "rows": rows})
