@@ -19,7 +19,7 @@ test: lint types layers pytest  ## what has to pass before a commit
 # Compilers and runtimes of several makers in one process have been seen to end in a segmentation
 # fault after a thousand tests; those that load them have processes of their own.
 RUNTIMES := tests/cli tests/evaluation tests/bench tests/test_docs.py
-EXPORTS := tests/contracts/test_export.py
+EXPORTS := tests/contracts/test_architectures.py
 BROWSER := tests/reporting/test_browser.py
 pytest: $(STAMP)  ## the tests alone
 	$(BIN)/python -m pytest -q --durations=5 tests src $(RUNTIMES:%=--ignore=%) --ignore=$(EXPORTS) --ignore=$(BROWSER)

@@ -352,6 +352,7 @@ def render(name: str, root: Path, document: Path) -> str:
         files = sorted((root / RESULTS / folder).glob("*.json"))
         return [json.loads(file.read_text(encoding="utf-8")) for file in files]
 
+    import architecture_tables
     import channel_tables
     import cli_tables
     import encoder_tables
@@ -371,6 +372,7 @@ def render(name: str, root: Path, document: Path) -> str:
         "channels-latency": lambda: channel_tables.latency(read_all("channels")),
         "channels-size": lambda: channel_tables.sizes(read_all("channels")),
         "transfer": lambda: transfer_tables.students(read_all("transfer")),
+        "architectures": lambda: architecture_tables.architectures(read("architectures.json")),
         "encoders": lambda: encoder_tables.encoders(read("encoders.json")),
         "peers": lambda: peers(root / RESULTS),
         "commands": cli_tables.commands,

@@ -51,11 +51,16 @@ CHANNEL_ARCHITECTURES: dict[str, Callable[[], Case]] = {
 }
 
 
-@torch.no_grad()
 def built(build: Callable[[], Case], seed: int = 0) -> Case:
-    """A row's module and images; norm layers are uneven, so that no error hides behind a zero."""
+    """A row's module, uneven, and images."""
     torch.manual_seed(seed)
     model, images = build()
+    return uneven(model), images
+
+
+@torch.no_grad()
+def uneven(model: nn.Module) -> nn.Module:
+    """``model`` in evaluation mode; no norm layer is neutral, so that no error hides behind a 0."""
     for layer in model.modules():
         if isinstance(layer, (nn.modules.batchnorm._BatchNorm, nn.LayerNorm)):
             layer.weight.uniform_(0.5, 1.5)
@@ -65,4 +70,4 @@ def built(build: Callable[[], Case], seed: int = 0) -> Case:
             assert layer.running_var is not None
             layer.running_mean.uniform_(-0.5, 0.5)
             layer.running_var.uniform_(0.5, 1.5)
-    return model.eval(), images
+    return model.eval()

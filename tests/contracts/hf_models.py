@@ -93,7 +93,23 @@ TEXT_CONFIGS = {
     },
 }
 VIT = {**SIZES, "intermediate_size": 64, "image_size": 8, "patch_size": 4}
-IMAGE_CONFIGS = {"vit": VIT, "deit": {**VIT, "architectures": ["DeiTForImageClassification"]}}
+STAGES: dict[str, Any] = {"hidden_sizes": [8, 16, 24, 32], "depths": [1, 1, 1, 1]}
+IMAGE_CONFIGS = {
+    "vit": VIT,
+    "deit": {**VIT, "architectures": ["DeiTForImageClassification"]},
+    "swin": {
+        **{"image_size": 32, "patch_size": 4, "embed_dim": 16, "window_size": 2},
+        **{"depths": [2, 2], "num_heads": [2, 4]},
+    },
+    "convnext": STAGES,
+    "resnet": {**STAGES, "embedding_size": 8, "layer_type": "basic"},
+    "regnet": {**STAGES, "embedding_size": 8, "groups_width": 4},
+    "mobilenet_v2": {"depth_multiplier": 0.35, "image_size": 32},
+    "beit": VIT,
+}
+SIDES = {"vit": 8, "deit": 8, "swin": 32, "convnext": 32, "resnet": 32, "regnet": 32}
+SIDES |= {"mobilenet_v2": 32, "beit": 8}
+"""Image sizes that the configurations are for."""
 
 
 def names(labels: Sequence[str]) -> dict[str, Any]:
@@ -131,11 +147,11 @@ def save_text_model(
 def save_image_model(
     folder: Path, kind: str = "vit", *, labels: Sequence[str], **more: Any
 ) -> Path:
-    """An image classifier for 8x8 pixels, with its processor."""
+    """An image classifier with its processor."""
     build(
         kind, "ImageClassification", {**IMAGE_CONFIGS[kind], **names(labels), **more}
     ).save_pretrained(folder)
-    side = {"height": 8, "width": 8}
+    side = {"height": SIDES[kind], "width": SIDES[kind]}
     processor = transformers.ViTImageProcessor(
         size=side, image_mean=[0.5] * 3, image_std=[0.25] * 3, resample=2
     )

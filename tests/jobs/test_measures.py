@@ -227,3 +227,10 @@ def test_settings_survive_the_run_folder(tmp_path: Path) -> None:
         settings = plan(problem, preset_name=name, **some)
         text = yaml.safe_dump(plain(settings.to_dict()))
         assert Plan.from_dict(yaml.safe_load(text), Pick(rule="keep", value=0.5)) == settings
+
+
+def test_macs_of_a_fused_encoder_are_counted() -> None:
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True).eval()
+    tokens, products = 5, 8 * 24 + 8 * 8 + 2 * 8 * 16
+    assert executed_macs(layer, torch.zeros(1, 5, 8)) == tokens * products + 2 * tokens**2 * 8
+    assert set(layer_uses(layer, torch.zeros(1, 5, 8)).uses.values()) == {tokens}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,9 +27,29 @@ def executed_macs(model: nn.Module, example: Tensor) -> int:
     Counted by PyTorch's own flop counter (matrix products and convolutions, biases and element-wise
     work left out), half of its floating-point operations. ``example`` is a batch of one.
     """
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+    with torch.no_grad(), _seen(model), FlopCounterMode(display=False) as counter:
         model(example)
     return int(counter.get_total_flops()) // 2
+
+
+@contextmanager
+def _seen(model: nn.Module) -> Iterator[None]:
+    """What PyTorch's counter needs: layer by layer, and no parameter that wants a gradient.
+
+    In its fused encoder layer neither the counter nor hooks see products; and the counter fails
+    where a parameter is itself the input of a layer that wants gradients.
+    """
+    before = torch.backends.mha.get_fastpath_enabled()
+    wanting = [each for each in model.parameters() if each.requires_grad]
+    torch.backends.mha.set_fastpath_enabled(False)
+    for each in wanting:
+        each.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for each in wanting:
+            each.requires_grad_(True)
+        torch.backends.mha.set_fastpath_enabled(before)
 
 
 @dataclass(frozen=True)

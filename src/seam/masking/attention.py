@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+TABLE = "relative_position_bias_table"
 WIDTHS = ("attn_dim", "all_head_size")
 """What modules call the channels of all heads together, where they keep the number."""
 
@@ -50,6 +51,15 @@ def attention_of(layer: nn.Module) -> Attention | None:
 def head_count(layer: nn.Module, kind: Attention) -> int:
     """Number of heads."""
     return int(attrgetter(kind.heads)(layer))
+
+
+def bias_heads(layer: nn.Module) -> int:
+    """Number of heads that a table of relative positions has a column for; 0 for other layers.
+
+    timm's Swin keeps the table in the attention itself, that of transformers in a layer inside it.
+    """
+    table = layer._parameters.get(TABLE)
+    return 0 if table is None or table.ndim != 2 else table.shape[1]
 
 
 def heads_changed(layer: nn.Module, kind: Attention, count: int) -> dict[str, int]:

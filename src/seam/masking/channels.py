@@ -48,8 +48,11 @@ def find_axes(module: nn.Module, example: Tensor) -> list[Axis]:
     names = {layer: name for name, layer in module.named_modules()}
     graph = _graph(module, example)
     couplings = Couplings(module)
-    for group in _groups(graph, names):
-        couplings.add(graph, group, names)
+    for name, group in _groups(graph, names):
+        if group is None:
+            couplings.bar(name)
+        else:
+            couplings.add(graph, group, names)
     for name, layer in module.named_modules():
         if isinstance(layer, _ConvNd) and layer.groups > 1:
             couplings.join_groups(name, layer)
@@ -119,8 +122,11 @@ def _pruner() -> Any:
     return Pruner()
 
 
-def _groups(graph: Any, names: Mapping[nn.Module, str]) -> Iterator[Any]:
-    """Every coupled group of channels, once for each layer that could be its root."""
+def _groups(graph: Any, names: Mapping[nn.Module, str]) -> Iterator[tuple[str, Any]]:
+    """Every coupled group of channels, once for each layer that could be its root, by its name.
+
+    A group is None where the graph cannot follow the layer's outputs through the network.
+    """
     covered: set[tuple[str, str]] = set()
     for layer in list(graph.module2node):
         if layer not in names or not isinstance(layer, (_ConvNd, nn.Linear, ChannelLayer)):
@@ -129,10 +135,19 @@ def _groups(graph: Any, names: Mapping[nn.Module, str]) -> Iterator[Any]:
             continue
         pruner = graph.get_pruner_of_module(layer)
         count = pruner.get_out_channels(layer)
-        group = graph.get_pruning_group(layer, pruner.prune_out_channels, list(range(count)))
-        for dependency, indices in group:
+        group = _group(graph, layer, pruner.prune_out_channels, count)
+        for dependency, indices in group or ():
             target = dependency.target.module
             whole = target in names and len(indices) == side_sizes(target).get("out")
             if whole and graph.is_out_channel_pruning_fn(dependency.handler):
                 covered.add((names[target], "out"))
-        yield group
+        yield names[layer], group
+
+
+def _group(graph: Any, layer: nn.Module, prune: Any, count: int) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return graph.get_pruning_group(layer, prune, list(range(count)))
+        except Exception:  # whatever its guesses at reshapes lead to
+            return None

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
-from seam.masking.attention import Attention, attention_of
+from seam.masking.attention import Attention, attention_of, bias_heads
 from seam.masking.axes import Axis, Slot
 from seam.masking.sides import ChannelLayer, Place, Side, side_sizes
 
@@ -40,12 +40,20 @@ class Couplings:
             place = self._place(graph, item.dep, names)
             if place is None:
                 if not _passes_through(target.module):
-                    self.whole[root[roots]] = True
+                    self.whole[root[roots[roots < len(root)]]] = True
                 continue
-            numbers = self._numbers(*place)[np.asarray(item.idxs)]
+            numbers, indices = self._numbers(*place), np.asarray(item.idxs)
+            if indices.max(initial=0) >= len(numbers) or roots.max(initial=0) >= len(root):
+                self.whole[root] = self.whole[numbers] = True  # it has read a reshape wrongly
+                continue
+            numbers = numbers[indices]
             self._join(numbers, root[roots])
             if not target.outputs and place[1] == "out":
                 self.whole[numbers] = True  # the network's outputs
+
+    def bar(self, name: str) -> None:
+        """Leave a layer's outputs whole."""
+        self.whole[self._numbers(name, "out")] = True
 
     def join_groups(self, name: str, layer: _ConvNd) -> None:
         """The channels of each group of a grouped convolution, on both sides."""
@@ -74,6 +82,9 @@ class Couplings:
             self._cut(part)
             self.whole[part] = not known
             self._join(part, np.broadcast_to(heads[:, None], part.shape))
+        for inner, table in layer.named_children():
+            if bias_heads(table) == len(heads):
+                self._join(self._numbers(f"{prefix}{inner}", "out"), heads)
 
     def axes(self, normed: set[str]) -> list[Axis]:
         """The joined channels as axes, in the order of their first layer."""

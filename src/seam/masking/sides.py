@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
-from seam.masking.attention import attention_of, head_count, heads_changed
+from seam.masking.attention import TABLE, attention_of, bias_heads, head_count, heads_changed
 
 Side = Literal["out", "in"]
 Place = tuple[str, Side]
@@ -43,8 +43,8 @@ def tensors_along(layer: nn.Module, side: Side) -> list[tuple[str, int]]:
     if isinstance(layer, _BatchNorm):
         names = ["weight", "bias", "running_mean", "running_var"]
         found = [(name, 0) for name in names]
-    elif attention_of(layer):
-        found = [("relative_position_bias_table", 1)]
+    elif attention_of(layer) or bias_heads(layer):
+        found = [(TABLE, 1)]
     elif side == "in":
         found = [("weight", 1)] if getattr(layer, "groups", 1) == 1 else []
     else:
@@ -71,6 +71,8 @@ def side_sizes(layer: nn.Module) -> dict[Side, int]:
         found["out"] = layer.num_features
     elif kind := attention_of(layer):
         found["out"] = head_count(layer, kind)
+    elif heads := bias_heads(layer):
+        found["out"] = heads
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import warnings
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -83,7 +84,10 @@ def load_weights(module: nn.Module, state: Mapping[str, Tensor], where: str) -> 
             f"weights '{where}' do not fit the model: {'; '.join(problems)}; "
             "check MODEL and --model-args"
         )
-    module.load_state_dict(dict(state))
+    values = OrderedDict(state)
+    # Files hold no versions of layouts; without one, some models take theirs for an old one.
+    values._metadata = own._metadata  # type: ignore[attr-defined]
+    module.load_state_dict(values)
 
 
 def _some(names: list[str]) -> str:
