@@ -167,21 +167,9 @@ SOURCES: dict[str, Callable[[Row, Path], BaseModel]] = {
 def _rows() -> list[Row]:
     timm_names = [
         *("resnet18", "resnet50", "mobilenetv2_100", "mobilenetv3_small_100", "efficientnet_b0"),
-        *(
-            "convnext_atto",
-            "regnetx_002",
-            "densenet121",
-            "mobilevit_s",
-            "ghostnet_100",
-            "repvgg_a0",
-        ),
-        *(
-            "mobilenetv4_conv_small",
-            "hgnetv2_b0",
-            "mnasnet_small",
-            "lcnet_050",
-            "edgenext_xx_small",
-        ),
+        *("convnext_atto", "regnetx_002", "densenet121", "mobilevit_s", "ghostnet_100"),
+        *("repvgg_a0", "mobilenetv4_conv_small", "hgnetv2_b0", "mnasnet_small", "lcnet_050"),
+        "edgenext_xx_small",
         *("poolformer_s12", "fastvit_t8", "hrnet_w18_small", "dla34", "res2net50_14w_8s"),
         *("pvt_v2_b0", "tiny_vit_5m_224", "repvit_m0_9", "mobileone_s0", "inception_next_atto"),
     ]
@@ -192,7 +180,13 @@ def _rows() -> list[Row]:
     ]
     swin = {**square, "window_size": 2}
     vision = ("resnet18", "squeezenet1_1", "shufflenet_v2_x0_5", "mobilenet_v2", "mnasnet0_5")
-    more = ("mobilenet_v3_small", "regnet_y_400mf", "densenet121", "swin_t", "convnext_tiny")
+    more = (
+        "mobilenet_v3_small",
+        "regnet_y_400mf",
+        "densenet121",
+        "efficientnet_b0",
+        "convnext_tiny",
+    )
     ends = {"aux_logits": False, "init_weights": False}
     return [
         *(Row("zoo", name, 32) for name in ("cifar_resnet20", "cifar_vgg16", "wrn16_1")),

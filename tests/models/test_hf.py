@@ -19,7 +19,7 @@ from seam.core.text import TextPreprocessing
 from seam.data.images import prepared_image
 from seam.data.texts import encode
 from seam.errors import LabelError, ModelError
-from seam.masking.attention import attention_of, head_count
+from seam.masking.attention import TABLE, attention_of, head_count
 from seam.masking.channels import find_axes
 from seam.shrink.check import checked
 from seam.shrink.remove import remove
@@ -60,7 +60,8 @@ def test_images_are_prepared_as_transformers_does(kind: str, tmp_path: Path) -> 
     folder = hf_models.save_image_model(tmp_path / kind, kind, labels=DIGITS)
     base = seam.load_base(f"hf:{folder}")
     assert base.labels == tuple(DIGITS)
-    picture = Image.effect_noise((8, 8), 60).convert("RGB")
+    side = hf_models.SIDES[kind]
+    picture = Image.effect_noise((side, side), 60).convert("RGB")
     wanted = ViTImageProcessor.from_pretrained(folder)(picture, return_tensors="pt")
     ours = prepared_image(picture, base.preprocessing, torch.device("cpu"))  # type: ignore[arg-type]
     assert torch.allclose(ours, wanted["pixel_values"], atol=1e-6)
@@ -194,3 +195,20 @@ def test_heads_and_hidden_units_can_go(kind: str, tmp_path: Path) -> None:
     )
     heads = [(each, attention_of(each)) for each in smaller.modules()]
     assert [head_count(each, found) for each, found in heads if found is not None] == [2, 2]
+
+
+def test_heads_of_swin_go_with_their_columns_of_the_position_table(tmp_path: Path) -> None:
+    folder = hf_models.save_image_model(tmp_path / "swin", "swin", labels=DIGITS)
+    base = seam.load_base(f"hf:{folder}")
+    axes = find_axes(base.module, base.example())
+    found = checked(base.module, axes, base.example())
+    assert found.refused == {}
+    heads = [
+        axis
+        for axis in found.axes
+        if any(slot.place[0].endswith("relative_position_bias") for slot in axis.slots)
+    ]
+    assert [axis.size for axis in heads] == [2, 2, 4, 4]
+    smaller = remove(base.module, heads, {a.name: torch.arange(a.size) < 1 for a in heads})
+    tables = [v for n, v in smaller.named_parameters() if n.endswith(TABLE)]
+    assert [table.shape[1] for table in tables] == [1, 1, 1, 1]

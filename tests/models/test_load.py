@@ -80,6 +80,21 @@ def test_torchvision_with_local_weights(tmp_path: Path) -> None:
     assert base.check().shape == (1, 1000)
 
 
+def test_weights_files_are_of_the_modules_own_layout(tmp_path: Path) -> None:
+    from torchvision import models
+
+    torch.manual_seed(0)
+    module = models.get_model("mnasnet0_5", weights=None, num_classes=3)
+    file = tmp_path / "weights.safetensors"
+    save_file(module.state_dict(), str(file))  # which keeps no versions
+    given = {"model_args": {"num_classes": 3, "dropout": 0.0}}
+    labels = tmp_path / "labels.txt"
+    labels.write_text("a\nb\nc\n")
+    base = load_base("torchvision:mnasnet0_5", weights=file, labels_file=labels, size=32, **given)
+    for name, value in base.module.state_dict().items():
+        assert torch.equal(value, module.state_dict()[name])
+
+
 def test_labels_from_the_weights_metadata(tmp_path: Path) -> None:
     file, state = str(tmp_path / "w.safetensors"), shipped_weights("digits")
     save_file(state, file, {"labels": '["a","b","c","d","e","f","g","h","i","j"]'})

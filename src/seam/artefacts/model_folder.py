@@ -33,6 +33,7 @@ from seam.masking.sides import set_tensor
 from seam.models.base import BaseModel, blank
 from seam.models.hf import recorded_config
 from seam.models.load import BaseSpec
+from seam.models.weights import fill
 from seam.shrink.fold import drop_norm
 
 FORMAT, VERSION = "seam-model", 1
@@ -213,7 +214,7 @@ def load_model(
         shapes = {name: list(value.shape) for name, value in tensors.items()}
         if shapes != manifest.shapes:
             raise ValueError("its tensors have other shapes than the manifest says")
-        model.load_state_dict(tensors)
+        fill(model, tensors)
         return model.to(memory_format=torch.channels_last).eval(), manifest
     except Exception as error:
         raise ModelError(

@@ -84,9 +84,17 @@ def load_weights(module: nn.Module, state: Mapping[str, Tensor], where: str) -> 
             f"weights '{where}' do not fit the model: {'; '.join(problems)}; "
             "check MODEL and --model-args"
         )
+    fill(module, state)
+
+
+def fill(module: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Load ``state``, whose names and shapes fit, as one of the module's own layout.
+
+    Files hold no versions of layouts; without one, some modules (torchvision's MNASNet) take theirs
+    for an old one.
+    """
     values = OrderedDict(state)
-    # Files hold no versions of layouts; without one, some models take theirs for an old one.
-    values._metadata = own._metadata  # type: ignore[attr-defined]
+    values._metadata = module.state_dict()._metadata  # type: ignore[attr-defined]
     module.load_state_dict(values)
 
 
