@@ -58,3 +58,20 @@ def test_labels_may_be_a_list_and_module_must_be_a_module() -> None:
         seam.BaseModel(module, "cat,dog", SIZE)  # type: ignore[arg-type]
     with pytest.raises(ModelError, match=r"the base model is a dict; give a torch.nn.Module"):
         seam.BaseModel({}, ("cat", "dog"), SIZE)  # type: ignore[arg-type]
+
+
+def test_biases_that_a_library_keeps_are_computed_anew() -> None:
+    import timm
+
+    torch.manual_seed(0)
+    module = timm.create_model("levit_128s", num_classes=2).eval()
+    images = torch.randn(1, 3, 224, 224)
+    base = seam.BaseModel(module, ("a", "b"), seam.Preprocessing(size=224))
+    before = base.module.train().eval()(images)
+    before.sum().backward()
+    base.module(images).sum().backward()  # a kept bias would still hold the first one's graph
+    with torch.no_grad():
+        for name, value in base.module.named_parameters():
+            if name.endswith("attention_biases"):
+                value.add_(torch.randn_like(value))
+        assert not torch.allclose(base.module(images), before)

@@ -15,6 +15,9 @@ from seam.core.text import AnyPreprocessing, TextPreprocessing
 from seam.errors import LabelError, ModelError, in_line
 from seam.models.origin import Origin
 
+CACHE = "attention_bias_cache"
+"""Where timm's LeViT, TinyViT, EfficientFormer keep what they once computed of their weights."""
+
 
 @dataclass(frozen=True)
 class BaseModel:
@@ -60,6 +63,9 @@ class BaseModel:
         if isinstance(given, str):
             raise LabelError(f"labels is '{given}'; give a list of names, as ['cat', 'dog']")
         object.__setattr__(self, "labels", tuple(map(str, self.labels)))
+        for layer in self.module.modules():
+            if isinstance(getattr(layer, CACHE, None), dict):
+                setattr(layer, CACHE, _Forgetful())
 
     def example(self) -> Tensor:
         """A batch of one blank input, on the module's device."""
@@ -108,6 +114,19 @@ class BaseModel:
     def fingerprint(self) -> str:
         """SHA-256 over the module's parameters and buffers: names, types, shapes and bytes."""
         return fingerprint(self.module)
+
+
+class _Forgetful(dict[str, Tensor]):
+    """A cache that says it is empty: what it would keep changes with a search."""
+
+    def __contains__(self, _key: object) -> bool:
+        return False
+
+    def __getitem__(self, key: str) -> Tensor:
+        return self.pop(key)
+
+    def __bool__(self) -> bool:
+        return False  # else it would be replaced by another when training begins
 
 
 def _logits(module: nn.Module, output: object) -> Tensor:
