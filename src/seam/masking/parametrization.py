@@ -27,6 +27,8 @@ MASKABLE_NAMES = (
 FLOAT = torch.float32
 SAMPLED = 2**18
 NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+Gate = Callable[[Tensor, float], Tensor]
+"""From scores and their threshold to mask bits with a gradient; they may be soft."""
 
 
 class Mask(nn.Module):
@@ -36,16 +38,20 @@ class Mask(nn.Module):
     >>> mask.score.data = torch.tensor([-1.0, 1.0])
     >>> mask(torch.tensor([5.0, 6.0])).tolist()
     [0.0, 6.0]
+
+    Where gradients are wanted the bits come from ``gate``, by default the step itself.
     """
 
     def __init__(self, parameter: Tensor) -> None:
         super().__init__()
         self.score = nn.Parameter(torch.ones_like(parameter))
         self.threshold = 0.0
+        self.gate: Gate = step
 
     def forward(self, parameter: Tensor) -> Tensor:
         """The masked parameter; same shape and type."""
-        return multiplied(parameter, lambda: step(self.score, self.threshold))
+        gate = self.gate if torch.is_grad_enabled() else step
+        return multiplied(parameter, lambda: gate(self.score, self.threshold))
 
     @property
     def bits(self) -> Tensor:
@@ -151,6 +157,11 @@ class MaskSet(Attached, Mapping[str, Mask]):
         """Move the threshold of every mask: from now on bits are ``score > threshold``."""
         for mask in self.values():
             mask.threshold = threshold
+
+    def set_gate(self, gate: Gate) -> None:
+        """Let every mask's bits come from ``gate`` where gradients are wanted."""
+        for mask in self.values():
+            mask.gate = gate
 
     def keep(self, share: float, *, exact: bool = True) -> None:
         """Move the threshold so that the ``share`` of elements with the highest scores is kept.

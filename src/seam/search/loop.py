@@ -15,10 +15,11 @@ from seam.errors import NumericalError
 from seam.masking.parametrization import MaskSet
 from seam.search.calibrate import calibrate
 from seam.search.objective import Objective
-from seam.search.saliency import saliency, start_from
+from seam.search.saliency import start_from
 from seam.search.samples import Batch, Samples, SearchData
-from seam.search.schedule import budget_at, place, rate_at
+from seam.search.schedule import place
 from seam.search.state import SearchState, begin
+from seam.search.strategy import Look
 
 SALIENCY_BATCHES = 32
 CALIBRATION_BATCHES = 8
@@ -56,7 +57,7 @@ def search(
     while not _over(state, config):
         pressure = config.pressure if state.finetuned is None else None
         head_only = config.head_epochs > 0 and state.epoch % config.head_epochs == 0
-        state.begin_epoch(search_scores=not head_only)
+        state.begin_epoch(search_scores=not head_only and config.rates.score > 0)
         total: Tensor | float = 0.0
         batches = batches_of(data.train, config, seed=seed, epoch=state.epoch)
         for step, batch in enumerate(batches):
@@ -81,7 +82,8 @@ def search(
                 break
         state.epoch += 1
         if isinstance(pressure, Budget):
-            state.masks.keep(budget_at(pressure, state.epoch / config.epochs))
+            kept = state.strategy.share(pressure, state.epoch / config.epochs)
+            state.strategy.keep(state.masks, kept, True)
         yield _mean(total, step + 1, state.epoch)
 
 
@@ -142,7 +144,7 @@ def _walk_down(
         state.level = level
         _start(state, train, config, objective, seed)
     if within >= config.pressure.fall and state.compactions <= level:
-        state.masks.keep(budget_at(config.pressure, progress))
+        state.strategy.keep(state.masks, state.strategy.share(config.pressure, progress), True)
         state.compact()
         state.compactions = level + 1
 
@@ -150,23 +152,29 @@ def _walk_down(
 def _start(
     state: SearchState, train: Samples, config: SearchConfig, objective: Objective, seed: int
 ) -> None:
-    if config.start == "saliency":
-        batches = batches_of(train, config, seed=seed, epoch=-1 - state.level)
-        losses = (
-            lambda batch=batch: objective(answers(state.model, batch, config), batch)
-            for batch, _ in zip(batches, range(SALIENCY_BATCHES), strict=False)
+    if state.strategy.start is not None:
+        look = Look(
+            state.model,
+            state.masks,
+            lambda: islice(
+                batches_of(train, config, seed=seed, epoch=-1 - state.level), SALIENCY_BATCHES
+            ),
+            lambda batch: objective(answers(state.model, batch, config), batch),
         )
-        start_from(state.masks, saliency(state.masks, losses))
+        start_from(state.masks, state.strategy.start(look))
         state.masks.keep(1.0)
 
 
 def _set_pressure(state: SearchState, pressure: Penalty | Budget, progress: float) -> None:
-    factor = rate_at(pressure, progress)
+    strategy = state.strategy
+    factor = strategy.rate(pressure, progress)
     for optimizer in state.optimizers:
         for group in optimizer.param_groups:
             group["lr"] = group["full_lr"] * factor
+    if isinstance(state.masks, MaskSet):
+        state.masks.set_gate(strategy.gate(pressure, progress))
     if isinstance(pressure, Budget):
-        state.masks.keep(budget_at(pressure, progress), exact=False)
+        strategy.keep(state.masks, strategy.share(pressure, progress), False)
 
 
 def batches_of(train: Samples, config: SearchConfig, *, seed: int, epoch: int) -> Iterator[Batch]:

@@ -16,8 +16,10 @@ from seam.masking.axes import Axis
 from seam.masking.gates import ChannelSet, Meter, Rules, attach_channels
 from seam.masking.head import Headed
 from seam.masking.parametrization import MaskSet, attach, join, norm_parameters
+from seam.masking.ste import step
 from seam.search.compaction import Compaction
 from seam.search.optimizer import NormalizedSGD
+from seam.search.strategy import Strategy
 
 _MOMENT, _ALIVE, _LEVELS, _FINETUNED = "moment/", "alive/", "levels", "finetuned"
 _BACKBONE, _HEAD = "backbone.", "head."
@@ -41,6 +43,7 @@ class SearchState:
     tuned: dict[str, nn.Parameter]
     optimizers: list[torch.optim.Optimizer]
     whole: dict[str, nn.Parameter]
+    strategy: Strategy
     statistics: dict[str, Tensor] = field(default_factory=dict)
     finetuned: int | None = None
     compaction: Compaction | None = None
@@ -61,9 +64,9 @@ class SearchState:
         return self.compaction.masks(bits)
 
     def soft_density(self) -> Tensor:
-        """Kept share as a scalar tensor with the straight-through gradient; of weights only."""
+        """What a penalty presses on, a scalar tensor with a gradient; of weights only."""
         assert isinstance(self.masks, MaskSet)
-        return self.masks.soft_density()
+        return self.strategy.density(self.masks)
 
     def begin_epoch(self, *, search_scores: bool) -> None:
         """Set what an epoch trains: scores or the head alone, norm statistics if they adapt."""
@@ -80,6 +83,8 @@ class SearchState:
         settings = self.config.finetune
         assert settings is not None
         self.finetuned = self.epoch
+        if isinstance(self.masks, MaskSet):
+            self.masks.set_gate(step)
         self.tuned = self.whole
         for parameter in self.tuned.values():
             parameter.requires_grad_(True)
@@ -239,7 +244,8 @@ def _set_up(
         parameter.requires_grad_(True)
     model.eval()  # dropout is off; norm layers keep their statistics unless they are trained
     optimizers = _optimizers(masks, model, tuned, config)
-    return SearchState(config, model, masks, tuned, optimizers, whole, statistics)
+    strategy = Strategy.of(config)
+    return SearchState(config, model, masks, tuned, optimizers, whole, strategy, statistics)
 
 
 def _statistics(backbone: nn.Module) -> dict[str, Tensor]:

@@ -1,0 +1,72 @@
+"""The methods of the comparison: settings that differ from the preset's, and parts of a strategy.
+
+All but `paper` and `hard-concrete` share the preset's budget, levels, head, tuned parameters and
+distillation, so that one part differs at a time. Baselines of a single look have fixed scores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from search import parts
+
+from seam.core.config import Penalty, Rates
+from seam.core.problem import Problem
+from seam.jobs.plan import Plan, plan
+from seam.search.state import SearchState
+
+FIXED = {"score_lr": 0.0}
+
+
+@dataclass(frozen=True)
+class Method:
+    """What makes a method: a preset, changes of its settings, other parts of its strategy."""
+
+    preset: str = "default"
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    strategy: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+
+    def plan(self, problem: Problem, base: tuple[str, int], **changes: Any) -> Plan:
+        """The settings for a problem; ``changes`` are those that all methods share."""
+        given = {**changes, **self.changes}
+        return plan(problem, preset_name=self.preset, base=base, **given)
+
+    def apply(self, state: SearchState) -> None:
+        """Put the method's own parts in the place of those that its settings name."""
+        state.strategy = replace(state.strategy, **self.strategy)
+
+
+def one_look(start: Callable[..., Any], **others: Callable[..., Any]) -> Method:
+    """Scores from one look at the dense network, which then stay."""
+    return Method(changes=FIXED, strategy={"start": start, **others})
+
+
+METHODS: dict[str, Method] = {
+    "default": Method(),
+    "paper": Method(preset="paper"),
+    "magnitude": one_look(parts.magnitude),
+    "magnitude, per layer": one_look(parts.magnitude, keep=parts.each_layer),
+    "taylor": one_look(parts.taylor),
+    "taylor, per layer": one_look(parts.taylor, keep=parts.each_layer),
+    "wanda": one_look(parts.wanda),
+    "wanda, per layer": one_look(parts.wanda, keep=parts.each_layer),
+    "fisher": one_look(parts.fisher),
+    "fisher, per layer": one_look(parts.fisher, keep=parts.each_layer),
+    "gradual magnitude": one_look(parts.magnitude, share=parts.cubic),
+    "movement": Method(changes={"start": "ones"}, strategy={"share": parts.cubic}),
+    "edge-popup": Method(strategy={"start": parts.magnitude, "keep": parts.each_layer}),
+    "annealed sigmoid": Method(strategy={"gate": parts.annealed}),
+    "hard-concrete": Method(
+        changes={
+            "start": "ones",
+            "pressure": Penalty(alpha=1.0),
+            "rates": Rates(score=0.05, head=0.01, tune=0.005),
+        },
+        strategy={
+            "gate": parts.hard_concrete,
+            "density": parts.expected_density,
+        },
+    ),
+}
