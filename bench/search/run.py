@@ -1,0 +1,172 @@
+"""Every method on one problem, at equal data, split and steps; a JSON file a method.
+
+    python bench/search/run.py resnet20/airplane --epochs 10 --seed 0
+    python bench/search/run.py resnet20/airplane/50 --methods default wanda
+    python bench/search/run.py --list
+
+The curve is of validation data, by which each size's point is chosen; test data is used once, for
+those points. A method whose file is there already is passed over.
+"""
+
+from __future__ import annotations
+
+import copy
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from common import RESULTS, arguments, save
+from search.figures import best_within, hypervolume, reached
+from search.methods import METHODS, Method
+from search.problems import BASES, Case, cases
+
+from seam.artefacts.adapter import apply_adapter
+from seam.evaluation.accuracy import outputs_of, share_right
+from seam.jobs.measure import paired
+from seam.jobs.observe import Silent
+from seam.jobs.result import adapter_of
+from seam.jobs.task import Task
+from seam.jobs.walk import Walk
+from seam.search.frontier import Point
+from seam.search.loop import SALIENCY_BATCHES
+
+SIZES = (0.4, 0.2, 0.1)
+
+
+class Clock(Silent):
+    """CPU seconds of this process at each epoch's end, since the search began."""
+
+    def __init__(self) -> None:
+        self.start = time.process_time()
+        self.seconds: dict[int, float] = {0: 0.0}
+
+    def begun(self, settings: object, points: object) -> None:  # noqa: ARG002
+        self.start = time.process_time()
+
+    def point(self, point: Point, epochs: int) -> None:
+        self.seconds[point.epoch] = time.process_time() - self.start
+        print(point, epochs, flush=True)
+
+
+def searched(task: Task, method: Method) -> tuple[Walk, list[dict[str, Any]]]:
+    """A walk, and its points with the steps and seconds they took; looking at a batch is a step."""
+    clock = Clock()
+    walk = Walk(task, None, clock)
+    method.apply(walk.state)
+    walk.run()
+    steps = -(-len(task.data.search.train) // task.settings.search.batch_size)
+    looks = min(steps, SALIENCY_BATCHES) if walk.state.strategy.start is not None else 0
+    points = [
+        {
+            **point.to_dict(),
+            "steps": point.epoch * steps + looks * (point.epoch > 0),
+            "cpu_seconds": round(clock.seconds[point.epoch], 2),
+        }
+        for point in walk.points
+    ]
+    return walk, points
+
+
+def on_test(task: Task, walk: Walk, points: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Test accuracy of the point that validation chooses at each size, against restricted."""
+    epochs = {point.epoch: point for point in walk.frontier}
+    mine = [point for point in points if point["epoch"] in epochs]
+    test = task.data.test
+    restricted = task.baselines.predictions(outputs_of(task.compared.reader, test))["restricted"]
+    rows = []
+    for size in SIZES:
+        chosen = best_within(mine, "density", size)
+        if chosen is None:
+            continue
+        adapter = adapter_of(task, walk.snapshot(epochs[chosen["epoch"]]))
+        found = outputs_of(apply_adapter(adapter, task.base), test).argmax(1)
+        rows.append(
+            {
+                "size": size,
+                "epoch": chosen["epoch"],
+                "density": adapter.density,
+                "accuracy": share_right(found, test.targets).to_dict(),
+                "restricted": share_right(restricted, test.targets).to_dict(),
+                "against_restricted": paired(found, restricted, test.targets)["difference"],
+            }
+        )
+    return rows
+
+
+def row_of(task: Task, name: str, problem: str) -> dict[str, Any]:
+    """All that one method gives on one problem."""
+    walk, points = searched(task, METHODS[name])
+    bars = dict(task.compared.bars.accuracies)
+    chance = 1 / len(task.problem.outputs)
+    return {
+        "problem": problem,
+        "method": name,
+        "settings": task.settings.to_dict(),
+        **task.provenance(),
+        "validation": bars,
+        "points": points,
+        "hypervolume": {size: hypervolume(points, size, chance) for size in ("density", "macs")},
+        "reached": reached(points, bars["restricted"]),
+        "test": on_test(task, walk, points),
+    }
+
+
+def task_for(whole: Task, method: Method, base: tuple[str, int], changes: dict[str, Any]) -> Task:
+    """The same data and baselines with a method's own settings."""
+    task = copy.copy(whole)
+    task.settings = method.plan(whole.problem, base, **changes)
+    return task
+
+
+def changes_of(args: Any, case: Case) -> dict[str, Any]:
+    """What all methods have in common."""
+    return {
+        "epochs": args.epochs,
+        "seed": args.seed,
+        "precision": args.precision,
+        "shots": args.shots or case.shots,
+    }
+
+
+def main() -> None:
+    parser = arguments(__doc__)
+    parser.add_argument("problem", nargs="?")
+    parser.add_argument("--list", action="store_true", help="print the problems' names")
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
+    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--shots", type=int, default=None)
+    parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16"])
+    args = parser.parse_args()
+    known = cases()
+    if args.list:
+        print("\n".join(known))
+        return
+    if args.problem not in known:
+        parser.error(f"there is no problem '{args.problem}'; --list names them")
+    torch.set_num_threads(args.threads)
+    case = known[args.problem]
+    load, data = BASES[case.base]
+    base = load(args.shared)
+    facts, changes = (base.source, len(base.labels)), changes_of(args, case)
+    folder = args.out or RESULTS / "search"
+    whole = None
+    for name in args.methods:
+        stem = f"{args.problem}_{name}_{args.seed}".replace("/", "_").replace(", ", "_")
+        file = folder / f"{stem.replace(' ', '_')}.json"
+        if file.exists():
+            continue
+        method = METHODS[name]
+        if whole is None:
+            settings = method.plan(case.problem, facts, **changes)
+            whole = Task(base, case.problem, str(args.shared / "data" / data), settings)
+        save(file, row_of(task_for(whole, method, facts, changes), name, args.problem))
+
+
+if __name__ == "__main__":
+    main()
