@@ -356,6 +356,7 @@ def render(name: str, root: Path, document: Path) -> str:
     import channel_tables
     import cli_tables
     import encoder_tables
+    import search_tables
     import transfer_tables
 
     merged = "default_vs_paper.json"
@@ -371,6 +372,7 @@ def render(name: str, root: Path, document: Path) -> str:
         "channels-marks": lambda: channel_tables.marks(read_all("channels")),
         "channels-latency": lambda: channel_tables.latency(read_all("channels")),
         "channels-size": lambda: channel_tables.sizes(read_all("channels")),
+        "searches": lambda: search_tables.searches(read_all("search")),
         "transfer": lambda: transfer_tables.students(read_all("transfer")),
         "architectures": lambda: architecture_tables.architectures(read("architectures.json")),
         "encoders": lambda: encoder_tables.encoders(read("encoders.json")),
