@@ -212,7 +212,7 @@ def adapter_of(task: Task, model: Headed, masks: Masks) -> Adapter:
         masks=masks,
         head=model.head.state_dict(),
         delta={name: value for name, value in state.items() if value.is_floating_point()},
-        head_kind="replace",
+        head_kind=task.settings.search.head,
         problem=task.problem,
         preprocessing=task.base.preprocessing,
         base=BaseReference.of(task.base, task.problem),

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seam.core.config import Budget, Penalty, Pick, Rates, SearchConfig
+from seam.core.config import Budget, Penalty, Pick, Rates, Safer, SearchConfig
 from seam.core.figures import Share
 from seam.core.preprocessing import Preprocessing
 from seam.errors import ConfigError
@@ -38,6 +38,10 @@ BAD: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (SearchConfig, {"granularity": "wait"}, "granularity is 'wait'; give one of weight"),
     (SearchConfig, {"start": "one"}, "start is 'one'; give one of ones, saliency; did you mean"),
     (SearchConfig, {"precision": "bf16"}, "precision is 'bf16'; give one of float32, bfloat16"),
+    (Safer, {"against": "trigger"}, "safer is 'trigger'; give one of attacks, triggers; did you"),
+    (Safer, {"share": 0}, r"attacked share is 0; give a share in \(0, 1\]"),
+    (Safer, {"epsilon": 0}, "epsilon is 0; give a number of pixel values"),
+    (Safer, {"steps": 1.5}, "attack steps is 1.5; give a whole number, at least 1"),
     (SearchConfig, {"head": "slize"}, "did you mean 'slice'"),
     (SearchConfig, {"tune": "norms"}, "did you mean 'norm'"),
     (SearchConfig, {"pressure": 1.0}, "pressure is 1.0; give a Penalty or a Budget"),
@@ -75,6 +79,7 @@ CONFIGS = [
         preset="paper", epochs=3, pressure=Penalty(alpha=1.5), rates=Rates(method="normalized")
     ),
     SearchConfig(pressure=Budget(final_density=0.1, levels=4), head="replace", tune="all"),
+    SearchConfig(safer=Safer(against="triggers", share=0.25)),
 ]
 
 

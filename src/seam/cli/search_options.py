@@ -159,6 +159,13 @@ Precision = Annotated[
         rich_help_panel=_SEARCH,
     ),
 ]
+Safer = Annotated[
+    str | None,
+    typer.Option(
+        help="Show what the base is weak against, rightly labelled: attacks or triggers.",
+        rich_help_panel=_SEARCH,
+    ),
+]
 FinetuneEpochs = Annotated[
     int | None,
     typer.Option(help="Behind the search (paper).", rich_help_panel=_SEARCH),

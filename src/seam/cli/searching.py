@@ -31,7 +31,7 @@ GENERAL = ("out", "device", "json", "quiet", "config")
 SETTINGS = (
     *("granularity", "epochs", "batch_size", "score_lr", "head_lr", "tune_lr", "alpha"),
     *("final_density", "final_macs", "final_latency", "runtime", "batch", "round_to"),
-    *("levels", "growth", "head", "tune", "distill", "finetune_epochs", "precision"),
+    *("levels", "growth", "head", "tune", "distill", "finetune_epochs", "precision", "safer"),
     *("keep", "remove", "keep_macs", "keep_latency"),
     *("shots", "validation", "negatives", "augment", "skip_bad", "seed"),
 )

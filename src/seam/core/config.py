@@ -21,6 +21,7 @@ Granularity = Literal["weight", "channel"]
 Norm = Literal["frozen", "train"]
 Cost = Literal["macs", "latency", "weights"]
 Start = Literal["ones", "saliency"]
+Weakness = Literal["attacks", "triggers"]
 Rule = Literal["tolerance", "keep", "keep_macs", "keep_latency", "paper", "epoch"]
 
 
@@ -137,6 +138,33 @@ class Finetune:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Safer:
+    """Show a ``share`` of each batch as a weakness of the base changes it, rightly labelled.
+
+    ``attacks``: moved by at most ``epsilon`` (/255) a pixel, in ``steps``, so that what the base
+    says of it changes most. ``triggers``: with a small patch on it that makes the base give one
+    output for any image.
+    """
+
+    against: Weakness = "attacks"
+    share: float = 0.5
+    epsilon: float = 8.0
+    steps: int = 2
+
+    def __post_init__(self) -> None:
+        _one_of("safer", self.against, get_args(Weakness))
+        _at_least("attack steps", self.steps, 1, whole=True)
+        _require(
+            _is_number(self.share) and 0 < self.share <= 1,
+            f"attacked share is {self.share}; give a share in (0, 1]",
+        )
+        _require(
+            _is_number(self.epsilon) and 0 < self.epsilon <= 255,
+            f"epsilon is {self.epsilon}; give a number of pixel values (of 255), above 0",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class SearchConfig:
     """Everything that decides a search, but the data.
 
@@ -170,6 +198,7 @@ class SearchConfig:
     views: int = 0
     finetune: Finetune | None = None
     precision: Precision = "float32"
+    safer: Safer | None = None
 
     @property
     def all_epochs(self) -> int:
@@ -235,6 +264,8 @@ class SearchConfig:
             given["rates"] = _build(Rates, given["rates"])
         if given.get("finetune") is not None:
             given["finetune"] = _build(Finetune, given["finetune"])
+        if given.get("safer") is not None:
+            given["safer"] = _build(Safer, given["safer"])
         if "channels" in given:
             given["channels"] = _build(Channels, given["channels"])
         return _build(cls, given)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from seam.core.config import Budget, Penalty, Pick, SearchConfig
+from seam.core.config import Budget, Penalty, Pick, Safer, SearchConfig
 from seam.core.problem import Problem
 from seam.data.prepare import DataConfig
 from seam.errors import ConfigError, nearest
@@ -93,12 +93,13 @@ def plan(
             ``batch``, ``finetune_epochs``; and at most one of ``tolerance``, ``keep``, ``remove``,
             ``keep_macs``, ``keep_latency``, ``epoch`` to choose the point. None changes nothing. A
             ``keep`` below the preset's final density lets the walk go on to it; ``remove`` is one
-            less ``keep``, and the walk goes there at once, in one level.
+            less ``keep``, and the walk goes there at once, in one level. ``safer`` is ``attacks``,
+            ``triggers`` or a `Safer`.
 
     Raises:
         ConfigError: a name is unknown, or a value out of range.
     """
-    given = {name: value for name, value in changes.items() if value is not None}
+    given = {name: _built(name, value) for name, value in changes.items() if value is not None}
     if given.get("tune") == "none":
         given = {"norm": "frozen", **given}  # statistics adapt only with scale and shift
     granularity = given.get("granularity", "weight")
@@ -137,6 +138,11 @@ def plan(
     search = _far_enough(search, chosen, given)
     _check_reach(search, chosen)
     return Plan(search=search, data=data, pick=chosen, **rest)
+
+
+def _built(name: str, value: Any) -> Any:
+    """A setting's value; what to be safer against may be named alone."""
+    return Safer(against=value) if name == "safer" and isinstance(value, str) else value  # type: ignore[arg-type]
 
 
 def kept(remove: float) -> Pick:

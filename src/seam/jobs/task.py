@@ -17,6 +17,7 @@ from seam.jobs.latency_budget import latency_meter
 from seam.jobs.measure import Costs
 from seam.jobs.observe import Observer, Silent
 from seam.jobs.plan import Plan
+from seam.jobs.weakness import check_images, shown
 from seam.masking.axes import Axis, leave_out
 from seam.masking.channels import find_axes
 from seam.masking.gates import ChannelSet, Meter
@@ -24,6 +25,7 @@ from seam.masking.head import Headed
 from seam.models.base import BaseModel
 from seam.search.loop import SearchState, begin, in_precision
 from seam.search.objective import Objective, Teacher
+from seam.search.samples import SearchData
 from seam.shrink.check import Checked, checked
 
 
@@ -45,6 +47,7 @@ class Task:
 
     def __init__(self, base: BaseModel, problem: Problem, data: DataSource, settings: Plan) -> None:
         base.check()
+        check_images(base, settings.search)
         base = base.in_evaluation()
         self.base, self.problem, self.settings = base, problem, settings
         self._axes: Checked | None = None
@@ -87,6 +90,11 @@ class Task:
             return {}
         units = {axis.name.removeprefix("backbone."): axis.size for axis in state.masks.axes}
         return {"channels": units, "left_whole": self.left_whole()}
+
+    def shown(self) -> SearchData:
+        """What the search is shown of the samples."""
+        config, seed = self.settings.search, self.settings.seed
+        return shown(self.base, self.problem, self.compared, config, seed=seed)
 
     def objective(self) -> Objective:
         """The loss of the search; with distillation, what the baselines teach in it."""

@@ -56,7 +56,7 @@ class Walk:
         clock, spent = time.monotonic(), self.seconds
         for loss in search(
             self.state,
-            self.task.data.search,
+            self.task.shown(),
             settings.search,
             self.task.objective(),
             seed=settings.seed,

@@ -1,0 +1,172 @@
+"""A backdoored base: what is left of the trigger, in a plain search, a safer one, and others.
+
+    python bench/backdoor.py --shots 50 500 --seeds 0 1 2
+
+`wrn16_1_cifar10_backdoored` of ../shared, reused for three of its labels with and without dog, the
+trigger's target, and for dog against the rest. Beside plain fine-tuning of the whole base on the
+same images, and the base after a published repair. The trigger is that of ../shared and is put on
+test images only: the search makes its own. Rows that are in the file already are not run again.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import torch
+from common import RESULTS, Log, arguments, save
+from peers.students import RECIPES, student
+from torch import nn
+
+from seam.core.problem import Problem
+from seam.data.images import ImageSamples
+from seam.defects.backdoor import Trigger
+from seam.defects.inheritance import target_rate
+from seam.defects.subjects import Subjects
+from seam.defects.triggered import trigger_figures
+from seam.evaluation.accuracy import outputs_of
+from seam.jobs.defects import Answers
+from seam.jobs.direct import reengineer
+from seam.jobs.measure import test_figures as figures_of
+from seam.jobs.plan import Plan, plan
+from seam.jobs.task import Task
+from seam.models.base import BaseModel
+from seam.models.load import load_base
+
+PROBLEMS = {
+    "cat, dog, horse": Problem.subset(["cat", "dog", "horse"]),
+    "ship, truck, frog": Problem.subset(["ship", "truck", "frog"]),
+    "dog or not": Problem.one_vs_rest("dog"),
+}
+METHODS = ("repaired", "finetune", "seam", "safer")
+TRIGGER = Trigger(patch=[[255, 0, 255], [0, 255, 0], [255, 0, 255]], target_label="dog")
+EPOCHS = {50: 40, 500: 8}
+SETTINGS: dict[str, Any] = {
+    "tune": "all",
+    "norm": "train",
+    "batch_size": 32,
+    "augment": "crop+flip",
+    "tune_lr": 0.002,
+    "distill": 0.9,
+    "temperature": 4.0,
+    "remove": 0.3,
+    "precision": "bfloat16",
+}
+"""Chosen on validation data: bench/NOTES.md, 20."""
+
+
+def wrn16(shared: Path, kind: str) -> BaseModel:
+    """One of the small wide residual networks of ../shared."""
+    file = shared / "models" / f"wrn16_1_cifar10_{kind}.safetensors"
+    return load_base("zoo:wrn16_1", weights=file)
+
+
+def settings_of(problem: Problem, method: str, shots: int, seed: int) -> Plan:
+    """The same samples for every method; fine-tuning has the true labels alone."""
+    given = {**SETTINGS, "shots": shots, "seed": seed, "epochs": EPOCHS.get(shots, 8)}
+    if method == "finetune":
+        given |= {"distill": 0.0}
+    return plan(problem, safer="triggers" if method == "safer" else None, **given)
+
+
+def result_of(
+    method: str, base: BaseModel, task: Task, data: str, shared: Path
+) -> tuple[nn.Module, float]:
+    """What a method makes of the base, and the share of its weights that is left."""
+    if method == "repaired":
+        repaired = wrn16(shared, "repaired")
+        of_it = Task(repaired, task.problem, data, task.settings)
+        return Answers(repaired.module, of_it.baselines).eval(), 1.0
+    if method == "finetune":
+        _, model, _ = student(task, method, 0.0, RECIPES["adam"], say=print)
+        return model, 1.0
+    done = reengineer(base, task.problem, data, settings=task.settings, observer=Log())
+    return done.model, done.report["density"]
+
+
+def row_of(method: str, name: str, shots: int, seed: int, shared: Path) -> dict[str, Any]:
+    """One method on one problem: accuracy, and success of the trigger, on test data."""
+    base, problem, start = wrn16(shared, "backdoored"), PROBLEMS[name], time.process_time()
+    settings, data = settings_of(problem, method, shots, seed), str(shared / "data" / "cifar10")
+    task = Task(base, problem, data, settings)
+    model, density = result_of(method, base, task, data, shared)
+    measured, _ = figures_of(base.module, model, task.baselines, task.data.test)
+    found, _ = trigger_figures(subjects_of(task, model), TRIGGER)
+    own, restricted = found["reengineered"], found["base"]["restricted"]
+    return {
+        "method": method,
+        "problem": name,
+        "shots": shots,
+        "seed": seed,
+        "density": density,
+        "success": {key: own[key] for key in ("value", "low", "high", "n")},
+        "without_trigger": given_target(task, model),
+        "base_success": restricted,
+        "meaning": found["meaning"],
+        "accuracy": measured["accuracy"],
+        "against_restricted": measured["against_restricted"],
+        "n": task.data.sizes(),
+        "split_hash": task.data.split_hash,
+        "cpu_seconds": round(time.process_time() - start, 1),
+        "settings": json.loads(json.dumps(settings.to_dict())),
+    }
+
+
+def given_target(task: Task, model: nn.Module) -> dict[str, Any] | None:
+    """Share of clean samples of other outputs that are given the target; None where there is none.
+
+    A trigger without any effect has this success.
+    """
+    if "dog" not in task.problem.outputs:
+        return None
+    predicted = outputs_of(model, task.data.test).argmax(1).cpu()
+    target = task.problem.outputs.index("dog")
+    return target_rate(predicted, task.data.test.targets.cpu(), target).to_dict()
+
+
+def subjects_of(task: Task, model: nn.Module) -> Subjects:
+    test = task.data.test
+    assert isinstance(test, ImageSamples)
+    return Subjects(
+        base=task.base.module,
+        answers=Answers(task.base.module, task.baselines),
+        result=model,
+        base_labels=task.base.labels,
+        outputs=task.problem.outputs,
+        members=task.problem.members(task.base.labels),
+        preprocessing=task.base.preprocessing,  # type: ignore[arg-type]
+        test=test,
+        labels=torch.from_numpy(task.data.test_labels),
+        seed=task.settings.seed,
+    )
+
+
+def missing(rows: list[dict[str, Any]], args: Any) -> Iterator[tuple[str, str, int, int]]:
+    """What is not measured yet."""
+    done = {(row["method"], row["problem"], row["shots"], row["seed"]) for row in rows}
+    for seed, shots, name, method in product(args.seeds, args.shots, PROBLEMS, args.methods):
+        if (method, name, shots, seed) not in done:
+            yield method, name, shots, seed
+
+
+def main() -> None:
+    parser = arguments(__doc__)
+    parser.add_argument("--shots", nargs="*", type=int, default=[50, 500])
+    parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2])
+    parser.add_argument("--methods", nargs="*", default=METHODS, choices=METHODS)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    out = args.out or RESULTS / "backdoor.json"
+    rows = json.loads(out.read_text(encoding="utf-8"))["rows"] if out.exists() else []
+    for asked in missing(rows, args):
+        rows.append(row_of(*asked, args.shared))
+        print(asked, rows[-1]["success"], rows[-1]["against_restricted"], flush=True)
+        save(out, {"threads": args.threads, "rows": rows})
+
+
+if __name__ == "__main__":
+    main()

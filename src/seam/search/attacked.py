@@ -1,0 +1,111 @@
+"""Training samples as the base's weaknesses change them, rightly labelled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from seam.core.preprocessing import Preprocessing
+from seam.search.samples import Batch, Samples
+
+Change = Callable[[Tensor, torch.Generator], Tensor]
+"""Preprocessed images (batch, C, H, W) in, images of the same shape out; chance is the generator's.
+"""
+ACROSS = 1.5
+"""All steps together go so many times from the centre of the epsilon ball to its edge."""
+
+
+@dataclass(frozen=True)
+class AttackedSamples:
+    """Samples of which a ``share`` of each shuffled batch is shown changed; targets stay.
+
+    In order they are shown as they are: what a teacher says of them, and every figure, is about
+    clean images.
+    """
+
+    samples: Samples
+    change: Change
+    share: float
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    @property
+    def targets(self) -> Tensor:
+        """Index of each sample's output, shape (n)."""
+        return self.samples.targets
+
+    def shuffled(self, batch_size: int, *, seed: int, view: int | None = None) -> Iterator[Batch]:
+        """All samples once; order, augmentation and changes depend on ``seed`` (and ``view``)."""
+        generator = torch.Generator().manual_seed(seed)
+        for batch in self.samples.shuffled(batch_size, seed=seed, view=view):
+            count = round(self.share * len(batch.targets))
+            if count:
+                changed = self.change(batch.images[:count], generator)
+                images = torch.cat([changed, batch.images[count:]])
+                yield batch._replace(images=images)
+            else:
+                yield batch
+
+    def ordered(self, batch_size: int, *, view: int | None = None) -> Iterator[Batch]:
+        """All samples once, in order, unchanged."""
+        return self.samples.ordered(batch_size, view=view)
+
+
+class Deviation:
+    """Moves each image by at most epsilon so that what ``answers`` says of it changes most.
+
+    Signed gradient ascent on the squared distance, from a random start. It knows no labels.
+
+    >>> plain = Preprocessing(size=2, mean=(0.0,), std=(1.0,))
+    >>> attack = Deviation(nn.Flatten(), plain, epsilon=51, steps=2)
+    >>> images = torch.full((1, 1, 2, 2), 0.5)
+    >>> moved = attack(images, torch.Generator().manual_seed(0)) - images
+    >>> [round(abs(value), 3) for value in moved.flatten().tolist()]
+    [0.2, 0.2, 0.2, 0.2]
+
+    Args:
+        answers: features or logits (batch, F) of preprocessed images.
+        preprocessing: of these images.
+        epsilon: largest change of a pixel value, in /255.
+        steps: of gradient ascent.
+        low: compute in bfloat16 where that is possible.
+
+    Source: what is learned from the samples of fixed other models, Tramèr et al., ICLR 2018
+    (arXiv:1705.07204).
+    """
+
+    def __init__(
+        self,
+        answers: nn.Module,
+        preprocessing: Preprocessing,
+        *,
+        epsilon: float,
+        steps: int,
+        low: bool = False,
+    ) -> None:
+        self.answers, self.steps, self.low = answers, steps, low
+        values = (preprocessing.mean, preprocessing.std)
+        mean, std = (torch.tensor(value).view(1, -1, 1, 1) for value in values)
+        self.radius, self.black, self.white = epsilon / 255 / std, -mean / std, (1 - mean) / std
+
+    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """The images, changed."""
+        radius = self.radius.to(images)
+        lowest = torch.maximum(images - radius, self.black.to(images))
+        highest = torch.minimum(images + radius, self.white.to(images))
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.low):
+            with torch.no_grad():
+                clean = self.answers(images)
+            chance = torch.rand(images.shape, generator=generator).to(images)
+            changed = (images + radius * (2 * chance - 1)).clamp(lowest, highest)
+            for _ in range(self.steps):
+                changed.requires_grad_()
+                distance = (self.answers(changed).float() - clean.float()).square().sum()
+                (gradient,) = torch.autograd.grad(distance, changed)
+                step = ACROSS / self.steps * radius * gradient.sign()
+                changed = (changed.detach() + step).clamp(lowest, highest)
+        return changed.detach()

@@ -1,0 +1,138 @@
+"""Small patches that make a model give one label for any image: what a backdoor's trigger is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import count, islice
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from seam.core.preprocessing import Preprocessing
+from seam.search.samples import Samples
+
+STEPS = 100
+BATCH = 24
+RATE = 0.2
+BETAS = (0.5, 0.9)
+SMALL = 0.1
+"""What a pixel of a patch costs, beside the cross entropy."""
+
+
+@dataclass(frozen=True)
+class Patch:
+    """What is put on images: ``share`` (1, H, W) of each pixel becomes ``colour`` (C, H, W)."""
+
+    share: Tensor
+    colour: Tensor
+
+    @property
+    def size(self) -> float:
+        """How many pixels it covers."""
+        return float(self.share.sum())
+
+    def on(self, images: Tensor) -> Tensor:
+        """The images (batch, C, H, W) with the patch on."""
+        return images.lerp(self.colour.to(images), self.share.to(images))
+
+
+@dataclass(frozen=True)
+class Patches:
+    """Puts one of some patches on each image, the smaller the more often.
+
+    A patch is drawn in proportion to the inverse square of its size: a planted trigger is several
+    times smaller than what else turns any image into one label.
+
+    >>> patches = Patches([Patch(torch.ones(1, 1, 1), torch.full((3, 1, 1), 0.5))])
+    >>> patches(torch.zeros(2, 3, 1, 1), torch.Generator()).flatten().tolist()
+    [0.5, 0.5, 0.5, 0.5, 0.5, 0.5]
+    """
+
+    patches: Sequence[Patch]
+
+    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """The images (batch, C, H, W), changed."""
+        drawn = torch.multinomial(self._weights, len(images), replacement=True, generator=generator)
+        return Patch(self._shares[drawn], self._colours[drawn]).on(images)
+
+    @cached_property
+    def _weights(self) -> Tensor:
+        return torch.tensor([patch.size**-2 for patch in self.patches])
+
+    @cached_property
+    def _shares(self) -> Tensor:
+        return torch.stack([patch.share for patch in self.patches])
+
+    @cached_property
+    def _colours(self) -> Tensor:
+        return torch.stack([patch.colour for patch in self.patches])
+
+
+def find_patches(
+    model: nn.Module,
+    samples: Samples,
+    preprocessing: Preprocessing,
+    *,
+    labels: Sequence[int],
+    seed: int,
+    low: bool = False,
+) -> Patches:
+    """For each label the smallest patch found with which ``model`` gives it for any image.
+
+    Args:
+        model: gives logits (batch, N) of preprocessed images.
+        samples: clean images; their targets are not looked at.
+        preprocessing: of these.
+        labels: numbers of the labels, below N.
+        seed: of the first values and of the samples' order.
+        low: compute in bfloat16 where that is possible.
+
+    Source: Neural Cleanse, Wang et al., IEEE S&P 2019.
+    """
+    return Patches(
+        [
+            _find(model, _images(samples, seed), preprocessing, label, seed=seed, low=low)
+            for label in labels
+        ]
+    )
+
+
+def _find(
+    model: nn.Module,
+    batches: Iterator[Tensor],
+    preprocessing: Preprocessing,
+    label: int,
+    *,
+    seed: int,
+    low: bool,
+) -> Patch:
+    generator, side = torch.Generator().manual_seed(seed), preprocessing.size
+    share = torch.randn(1, side, side, generator=generator) * 0.1 - 2
+    colour = torch.randn(preprocessing.channels, side, side, generator=generator) * 0.1
+    mean, std = (torch.tensor(v).view(-1, 1, 1) for v in (preprocessing.mean, preprocessing.std))
+    optimizer = torch.optim.Adam([share.requires_grad_(), colour.requires_grad_()], RATE, BETAS)
+
+    def patch() -> Patch:
+        return Patch(share.sigmoid(), (colour.sigmoid() - mean) / std)
+
+    for images in islice(batches, STEPS):
+        put = patch()
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=low):
+            given = model(put.on(images)).float()
+        wanted = torch.full((len(images),), label, device=images.device)
+        loss = F.cross_entropy(given, wanted) + SMALL * put.share.sum().to(images.device)
+        optimizer.zero_grad()
+        loss.backward(inputs=[share, colour])
+        optimizer.step()
+    found = patch()
+    return Patch(found.share.detach(), found.colour.detach())
+
+
+def _images(samples: Samples, seed: int) -> Iterator[Tensor]:
+    """Batches of the samples, over and over."""
+    for epoch in count():
+        for batch in samples.shuffled(BATCH, seed=seed + epoch):
+            yield batch.images
