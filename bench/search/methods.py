@@ -1,6 +1,6 @@
 """The methods of the comparison: settings that differ from the preset's, and parts of a strategy.
 
-All but `paper` and `hard-concrete` share the preset's budget, levels, head, tuned parameters and
+All but `paper`, `hard-concrete` and `tuned` share the preset's budget, levels, head, tuned parameters and
 distillation, so that one part differs at a time. Baselines of a single look have fixed scores.
 """
 
@@ -18,6 +18,17 @@ from seam.jobs.plan import Plan, plan
 from seam.search.state import SearchState
 
 FIXED = {"score_lr": 0.0}
+TUNED = {
+    "tune": "all",
+    "norm": "train",
+    "tune_lr": 0.003,
+    "levels": 4,
+    "growth": 2.0,
+    "distill": 0.9,
+    "temperature": 4.0,
+    "views": 4,
+}
+"""What the preset for channels does beside removing channels."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +56,8 @@ def one_look(start: Callable[..., Any], **others: Callable[..., Any]) -> Method:
 
 METHODS: dict[str, Method] = {
     "default": Method(),
+    "tuned": Method(changes=TUNED),
+    "tuned, from magnitude": Method(changes=TUNED, strategy={"start": parts.magnitude}),
     "paper": Method(preset="paper"),
     "magnitude": one_look(parts.magnitude),
     "magnitude, per layer": one_look(parts.magnitude, keep=parts.each_layer),
