@@ -1,7 +1,8 @@
 """The methods of the comparison: settings that differ from the preset's, and parts of a strategy.
 
-All but `paper`, `hard-concrete` and `tuned` share the preset's budget, levels, head, tuned parameters and
-distillation, so that one part differs at a time. Baselines of a single look have fixed scores.
+All but `paper`, `hard-concrete` and `tuned` share the preset's budget, levels, head, tuned
+parameters and distillation, so that one part differs at a time. Baselines of a single look have
+fixed scores.
 """
 
 from __future__ import annotations
