@@ -132,7 +132,9 @@ def test_the_command_line_takes_texts(
         said = " ".join(said.split())
         assert "TEXT" in said or command[0] == "report"
         assert "IMAGE" not in said
-    assert f"seam predict {run} TEXT" in (run / "report.html").read_text()
+    page = (run / "report.html").read_text()
+    assert '<span class="word">TEXT</span>' in page
+    assert "IMAGE" not in page
     code, said = seam_says(capsys, "evaluate", run, "--defects")
     assert code == 2
     assert "base model takes texts; leave --defects out" in said

@@ -14,9 +14,9 @@ from torch.nn import functional as F
 from seam.core.preprocessing import Preprocessing
 from seam.search.samples import Samples
 
-STEPS = 100
-BATCH = 24
-RATE = 0.2
+STEPS = 200
+BATCH = 48
+RATE = 0.1
 BETAS = (0.5, 0.9)
 SMALL = 0.1
 """What a pixel of a patch costs, beside the cross entropy."""
