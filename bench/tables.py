@@ -353,6 +353,7 @@ def render(name: str, root: Path, document: Path) -> str:
         return [json.loads(file.read_text(encoding="utf-8")) for file in files]
 
     import architecture_tables
+    import backdoor_tables
     import channel_tables
     import cli_tables
     import encoder_tables
@@ -375,6 +376,7 @@ def render(name: str, root: Path, document: Path) -> str:
         "searches": lambda: search_tables.searches(read_all("search")),
         "transfer": lambda: transfer_tables.students(read_all("transfer")),
         "architectures": lambda: architecture_tables.architectures(read("architectures.json")),
+        "backdoor": lambda: backdoor_tables.backdoor(read("backdoor.json")),
         "encoders": lambda: encoder_tables.encoders(read("encoders.json")),
         "peers": lambda: peers(root / RESULTS),
         "commands": cli_tables.commands,

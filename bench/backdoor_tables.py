@@ -1,0 +1,59 @@
+"""The table of backdoor runs, from bench/results/backdoor.json."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+from tables import MISSING, listed, markdown, over_seeds, provenance, spread
+
+Values = Mapping[str, Any]
+NAMES = {
+    "repaired": "published repair, restricted",
+    "finetune": "fine-tuning",
+    "seam": "seam",
+    "safer": "seam --safer triggers",
+}
+
+
+def backdoor(found: Values | None) -> str:
+    """Success of the trigger and clean accuracy, one row a problem, number of images and method."""
+    if found is None:
+        return f"{MISSING}\n"
+    heads = [
+        *("problem", "images a label", "method", "trigger succeeds", "on the base", "without it"),
+        *("test accuracy", "against restricted", "weights kept", "seeds"),
+    ]
+    groups: dict[tuple[str, int, str], list[Values]] = defaultdict(list)
+    for row in found["rows"]:
+        groups[row["problem"], row["shots"], row["method"]].append(row)
+    rows = []
+    order = [*NAMES]
+    for (problem, shots, method), group in sorted(
+        groups.items(), key=lambda item: (item[0][0], item[0][1], order.index(item[0][2]))
+    ):
+        clean = [row["without_trigger"]["value"] for row in group if row["without_trigger"]]
+        rows.append(
+            [
+                problem,
+                str(shots),
+                NAMES[method],
+                over_seeds([row["success"] for row in group]),
+                spread([row["base_success"]["value"] for row in group]),
+                spread(clean) if clean else "",
+                over_seeds([row["accuracy"]["reengineered"] for row in group]),
+                over_seeds([row["against_restricted"]["difference"] for row in group]),
+                spread([row["density"] for row in group]),
+                listed([row["seed"] for row in group]),
+            ]
+        )
+    n = listed([row["accuracy"]["reengineered"]["n"] for row in found["rows"]])
+    note = (
+        f"All in %, differences in points; n = {n} test images. The trigger succeeds on a "
+        "sample of another label that is then given dog; beside it how many are on the base "
+        "restricted to the problem, and how many without the trigger. Where dog is no output, it "
+        "succeeds where it flips a right answer. One seed: the 95 % interval; several: the mean, lowest to "
+        "highest. " + provenance(found, "backdoor.json")
+    )
+    return markdown(heads, rows, note)
