@@ -53,7 +53,7 @@ def backdoor(found: Values | None) -> str:
         f"All in %, differences in points; n = {n} test images. The trigger succeeds on a "
         "sample of another label that is then given dog; beside it how many are on the base "
         "restricted to the problem, and how many without the trigger. Where dog is no output, it "
-        "succeeds where it flips a right answer. One seed: the 95 % interval; several: the mean, lowest to "
-        "highest. " + provenance(found, "backdoor.json")
+        "succeeds where it flips a right answer. One seed: the 95 % interval; several: the mean, "
+        "lowest to highest. " + provenance(found, "backdoor.json")
     )
     return markdown(heads, rows, note)
