@@ -19,17 +19,6 @@ from seam.jobs.plan import Plan, plan
 from seam.search.state import SearchState
 
 FIXED = {"score_lr": 0.0}
-TUNED = {
-    "tune": "all",
-    "norm": "train",
-    "tune_lr": 0.003,
-    "levels": 4,
-    "growth": 2.0,
-    "distill": 0.9,
-    "temperature": 4.0,
-    "views": 4,
-}
-"""What the preset for channels does beside removing channels."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +46,8 @@ def one_look(start: Callable[..., Any], **others: Callable[..., Any]) -> Method:
 
 METHODS: dict[str, Method] = {
     "default": Method(),
-    "tuned": Method(changes=TUNED),
-    "tuned, from magnitude": Method(changes=TUNED, strategy={"start": parts.magnitude}),
+    "tuned": Method(preset="tuned"),
+    "tuned, from magnitude": Method(preset="tuned", strategy={"start": parts.magnitude}),
     "paper": Method(preset="paper"),
     "magnitude": one_look(parts.magnitude),
     "magnitude, per layer": one_look(parts.magnitude, keep=parts.each_layer),

@@ -157,7 +157,8 @@ def main() -> None:
     folder = args.out or RESULTS / "search"
     whole = None
     for name in args.methods:
-        stem = f"{args.problem}_{name}_{args.seed}".replace("/", "_").replace(", ", "_")
+        shots = f"/{args.shots}" if args.shots else ""
+        stem = f"{args.problem}{shots}_{name}_{args.seed}".replace("/", "_").replace(", ", "_")
         file = folder / f"{stem.replace(' ', '_')}.json"
         if file.exists():
             continue

@@ -171,7 +171,7 @@ def test_what_is_not_measured_says_so(name: str, tmp_path: Path) -> None:
 
 def test_the_settings_come_from_the_code(tmp_path: Path) -> None:
     table = rows("presets", tmp_path)
-    names = ["default", "paper, one-vs-rest", "paper, others", "default, channels"]
+    names = ["default", "tuned", "paper, one-vs-rest", "paper, others", "default, channels"]
     assert table[0] == ["setting", *names]
     paper = {row[0]: row[2] for row in table}
     assert (paper["`pressure.alpha`"], paper["`rates.score`"]) == ("1", "0.05")

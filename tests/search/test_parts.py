@@ -235,7 +235,18 @@ def test_fewer_macs_keep_a_point_on_the_frontier() -> None:
 def test_unknown_preset_suggests() -> None:
     with pytest.raises(ConfigError, match="did you mean 'paper'"):
         preset("papper", Problem.one_vs_rest("a"))
-    assert set(PRESETS) == {"default", "paper"}
+    assert set(PRESETS) == {"default", "tuned", "paper"}
+
+
+def test_tuned_is_for_weights_that_would_not_adapt() -> None:
+    problem = Problem.one_vs_rest("a")
+    config = preset("tuned", problem)
+    assert (config.tune, config.norm, config.head) == ("all", "train", "slice")
+    assert config.pressure == Budget(levels=4, growth=2.0)
+    with pytest.raises(ConfigError, match="preset 'default' tunes all that is kept here"):
+        preset("tuned", problem, granularity="channel")
+    with pytest.raises(ConfigError, match="leave it out"):
+        preset("tuned", Problem.new_labels(["a", "b"]))
 
 
 def test_levels_split_the_walk_in_equal_ratios() -> None:

@@ -96,7 +96,11 @@ HeadLayer = Annotated[
 ]
 
 Preset = Annotated[
-    str, typer.Option(help="default, or paper (as published).", rich_help_panel=_SEARCH)
+    str,
+    typer.Option(
+        help="default (one bit a weight), tuned (fewer weights, which adapt), paper (published).",
+        rich_help_panel=_SEARCH,
+    ),
 ]
 Granularity = Annotated[
     str | None,

@@ -1,6 +1,8 @@
-"""Two ways to run the one loop: as published, and better."""
+"""Ways to run the one loop: as published, and better, with small adapters or with small models."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from seam.core.config import (
     Budget,
@@ -15,7 +17,9 @@ from seam.core.config import (
 from seam.core.problem import Problem
 from seam.errors import ConfigError, nearest
 
-PRESETS = ("default", "paper")
+PRESETS = ("default", "tuned", "paper")
+TAUGHT: dict[str, Any] = {"distill": 0.9, "temperature": 4.0, "views": 4}
+"""The base's answers to augmented views, where all that is kept adapts."""
 
 
 PUBLISHED = {
@@ -52,13 +56,16 @@ def preset(
 ) -> SearchConfig:
     """The settings of preset ``name`` for a kind of problem and a base (its name, its labels).
 
+    Single weights of ``default`` keep their values, so that an adapter is one bit a weight; those
+    of ``tuned`` adapt, and travel with it. Channels, and weights for new labels, always adapt.
+
     >>> preset("paper", Problem.one_vs_rest("cat")).pressure
     Penalty(alpha=1.0, stop=None)
     >>> preset("default", Problem.new_labels(["a", "b"])).head
     'replace'
 
     Raises:
-        ConfigError: the name is unknown.
+        ConfigError: the name is unknown, or not for this granularity or kind of problem.
     """
     if name not in PRESETS:
         raise ConfigError(
@@ -69,6 +76,11 @@ def preset(
         raise ConfigError(
             "preset 'paper' removes single weights, as published; leave --granularity channel out, "
             "or give --preset default"
+        )
+    if name == "tuned" and (granularity == "channel" or problem.kind == "new-labels"):
+        raise ConfigError(
+            "preset 'tuned' is for single weights and the base's own labels; leave it out: "
+            "preset 'default' tunes all that is kept here"
         )
     if problem.kind == "new-labels":
         return _transfer(name, granularity)
@@ -95,9 +107,19 @@ def preset(
             tune="all",
             norm="train",
             channels=Channels(floor=0.5),
-            distill=0.9,
-            temperature=4.0,
-            views=4,
+            **TAUGHT,
+        )
+    if name == "tuned":
+        return SearchConfig(
+            preset="tuned",
+            epochs=20,
+            start="saliency",
+            pressure=Budget(levels=4, growth=2.0),
+            rates=Rates(score=0.03, head=0.01, tune=0.003, method="normalized"),
+            head="slice",
+            tune="all",
+            norm="train",
+            **TAUGHT,
         )
     return SearchConfig(
         preset="default",
