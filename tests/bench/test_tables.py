@@ -173,7 +173,7 @@ def test_the_settings_come_from_the_code(tmp_path: Path) -> None:
     table = rows("presets", tmp_path)
     names = ["default", "tuned", "paper, one-vs-rest", "paper, others", "default, channels"]
     assert table[0] == ["setting", *names]
-    paper = {row[0]: row[2] for row in table}
+    paper = {row[0]: row[3] for row in table}
     assert (paper["`pressure.alpha`"], paper["`rates.score`"]) == ("1", "0.05")
 
 
