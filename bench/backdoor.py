@@ -23,13 +23,11 @@ from peers.students import RECIPES, student
 from torch import nn
 
 from seam.core.problem import Problem
-from seam.data.images import ImageSamples
 from seam.defects.backdoor import Trigger
 from seam.defects.inheritance import target_rate
-from seam.defects.subjects import Subjects
 from seam.defects.triggered import trigger_figures
 from seam.evaluation.accuracy import outputs_of
-from seam.jobs.defects import Answers
+from seam.jobs.defects import Answers, subjects_of
 from seam.jobs.direct import reengineer
 from seam.jobs.measure import test_figures as figures_of
 from seam.jobs.plan import Plan, plan
@@ -126,23 +124,6 @@ def given_target(task: Task, model: nn.Module) -> dict[str, Any] | None:
     predicted = outputs_of(model, task.data.test).argmax(1).cpu()
     target = task.problem.outputs.index("dog")
     return target_rate(predicted, task.data.test.targets.cpu(), target).to_dict()
-
-
-def subjects_of(task: Task, model: nn.Module) -> Subjects:
-    test = task.data.test
-    assert isinstance(test, ImageSamples)
-    return Subjects(
-        base=task.base.module,
-        answers=Answers(task.base.module, task.baselines),
-        result=model,
-        base_labels=task.base.labels,
-        outputs=task.problem.outputs,
-        members=task.problem.members(task.base.labels),
-        preprocessing=task.base.preprocessing,  # type: ignore[arg-type]
-        test=test,
-        labels=torch.from_numpy(task.data.test_labels),
-        seed=task.settings.seed,
-    )
 
 
 def missing(rows: list[dict[str, Any]], args: Any) -> Iterator[tuple[str, str, int, int]]:

@@ -25,6 +25,7 @@ from seam.jobs.baselines import Baselines
 from seam.jobs.new_labels import NewLabelBaselines
 from seam.jobs.observe import Observer, Silent
 from seam.jobs.record import may_record, record_defects
+from seam.jobs.task import Task
 from seam.models.base import BaseModel
 
 
@@ -91,7 +92,7 @@ def measure_defects(
 
 def kept_defects(opened: Reopened, plan: DefectsPlan, observer: Observer | None = None) -> Defects:
     """`defects_of` a reopened run, kept in its folder."""
-    found = defects_of(subjects_of(opened), plan, observer)
+    found = defects_of(subjects_of(opened.task, opened.model.module), plan, observer)
     if may_record(opened.folder, own=opened.own):
         record_defects(opened.folder, found.figures, found.examples)
     return found
@@ -110,13 +111,13 @@ def refuse_export(run: str | Path) -> None:
         )
 
 
-def subjects_of(opened: Reopened) -> Subjects:
-    """Base and result of a finished run; for new labels the base answers with its trained head.
+def subjects_of(task: Task, result: nn.Module) -> Subjects:
+    """Base and result of a task; for new labels the base answers with its trained head.
 
     Raises:
         ModelError: the base takes texts.
     """
-    task, labels = opened.task, torch.from_numpy(opened.task.data.test_labels)
+    labels = torch.from_numpy(task.data.test_labels)
     test, preprocessing = task.data.test, task.base.preprocessing
     if not isinstance(test, ImageSamples) or not isinstance(preprocessing, Preprocessing):
         raise ModelError(
@@ -131,7 +132,7 @@ def subjects_of(opened: Reopened) -> Subjects:
     return Subjects(
         base=task.base.module,
         answers=answers,
-        result=opened.model.module,
+        result=result,
         base_labels=task.base.labels,
         outputs=task.problem.outputs,
         members=() if new else task.problem.members(task.base.labels),

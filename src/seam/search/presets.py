@@ -18,8 +18,15 @@ from seam.core.problem import Problem
 from seam.errors import ConfigError, nearest
 
 PRESETS = ("default", "tuned", "paper")
-TAUGHT: dict[str, Any] = {"distill": 0.9, "temperature": 4.0, "views": 4}
-"""The base's answers to augmented views, where all that is kept adapts."""
+ADAPTS: dict[str, Any] = {
+    "start": "saliency",
+    "rates": Rates(score=0.03, head=0.01, tune=0.003, method="normalized"),
+    "tune": "all",
+    "norm": "train",
+}
+"""Where all that is kept adapts."""
+TAUGHT: dict[str, Any] = {**ADAPTS, "distill": 0.9, "temperature": 4.0, "views": 4}
+"""And the base answers augmented views."""
 
 
 PUBLISHED = {
@@ -100,12 +107,8 @@ def preset(
             preset="default",
             granularity="channel",
             epochs=30,
-            start="saliency",
             pressure=Budget(final_density=0.1, levels=4, growth=2.0),
-            rates=Rates(score=0.03, head=0.01, tune=0.003, method="normalized"),
             head="slice" if problem.kind == "one-vs-rest" else "replace",
-            tune="all",
-            norm="train",
             channels=Channels(floor=0.5),
             **TAUGHT,
         )
@@ -113,12 +116,8 @@ def preset(
         return SearchConfig(
             preset="tuned",
             epochs=20,
-            start="saliency",
             pressure=Budget(levels=4, growth=2.0),
-            rates=Rates(score=0.03, head=0.01, tune=0.003, method="normalized"),
             head="slice",
-            tune="all",
-            norm="train",
             **TAUGHT,
         )
     return SearchConfig(
@@ -149,13 +148,10 @@ def _transfer(name: str, granularity: Granularity) -> SearchConfig:
         preset="default",
         granularity=granularity,
         epochs=30,
-        start="saliency",
         pressure=Budget(final_density=0.3, levels=3, growth=2.0),
-        rates=Rates(score=0.03, head=0.01, tune=0.003, method="normalized"),
         head="replace",
-        tune="all",
-        norm="train",
         channels=Channels(cost="weights"),
+        **ADAPTS,
     )
 
 
