@@ -135,6 +135,7 @@ def test_the_command_line_takes_texts(
     page = (run / "report.html").read_text()
     assert '<span class="word">TEXT</span>' in page
     assert "IMAGE" not in page
+    assert "--defects" not in page  # which texts have not
     code, said = seam_says(capsys, "evaluate", run, "--defects")
     assert code == 2
     assert "base model takes texts; leave --defects out" in said

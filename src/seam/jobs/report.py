@@ -88,16 +88,19 @@ class _Parts:
             return self._unfinished()
         channels = self.found["settings"]["search"].get("granularity") == "channel"
         adapter = self._or_missing("layers", lambda: load_adapter(self.folder.adapter))
+        content = adapter.preprocessing.content if adapter else self.found["content"]
         int8 = (self.folder.path / FOLDER / LATENCY_INT8).exists()
         return {
-            "content": adapter.preprocessing.content if adapter else "image",
+            "content": content,
             "layers": adapter and kept_by_layer(adapter.masks, channels),
             **self._predicted(report.get("reference", "restricted")),
             "latency": self._or_missing("latency", lambda: self._recorded(LATENCY)),
             "latency_int8": self._or_missing("latency", lambda: self._recorded(LATENCY_INT8))
             if int8
             else None,
-            "defects": self._or_missing("defects", self._defects),
+            "defects": self._or_missing("defects", self._defects)
+            if content == "image"  # attacks change pixels
+            else None,
         }
 
     def _unfinished(self) -> dict[str, Any]:
