@@ -375,6 +375,7 @@ def render(name: str, root: Path, document: Path) -> str:
         "channels-size": lambda: channel_tables.sizes(read_all("channels")),
         "searches": lambda: search_tables.searches(read_all("search")),
         "transfer": lambda: transfer_tables.students(read_all("transfer")),
+        "transfer-less": lambda: transfer_tables.reductions(read_all("transfer")),
         "architectures": lambda: architecture_tables.architectures(read("architectures.json")),
         "backdoor": lambda: backdoor_tables.backdoor(read("backdoor.json")),
         "encoders": lambda: encoder_tables.encoders(read("encoders.json")),

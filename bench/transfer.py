@@ -1,7 +1,9 @@
 """Students for new labels: ours at four sizes beside fine-tuning, scratch, magnitude and ReMoS.
 
-    python bench/transfer.py resnet20 flowers --seed 0 --students runs/transfer --out FILE.json
-    python bench/transfer.py resnet20 gtsrb --methods seam --removed 0.5 --augment crop ...
+    python bench/transfer.py resnet20 flowers --seed 0 --students runs/transfer
+    python bench/transfer.py resnet20 gtsrb --methods seam safer --removed 0.5 --augment crop ...
+
+and what each inherits of the base: how often attacks made on the base flip it.
 
 All have the same data split, batches and number of steps; the head that they start from is trained
 on the frozen base (not scratch's). The epoch, or point, is chosen on validation data; test data is
@@ -15,23 +17,27 @@ import json
 import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from common import RESULTS, Log, arguments, mobilenet, resnet20, save
+from peers.inherited import Inherited, away_from_attacks
 from peers.students import METHODS, RECIPES, SCRATCH, student
 from torch import nn
 
 from seam.artefacts.adapter import save_adapter
+from seam.core.preprocessing import Preprocessing
 from seam.core.problem import Problem
 from seam.data.load import labels_of
 from seam.evaluation.cost import executed_macs
-from seam.jobs.indirect import transfer
 from seam.jobs.measure import test_figures as figures_of
-from seam.jobs.plan import Plan, plan
+from seam.jobs.plan import plan
+from seam.jobs.result import finish
 from seam.jobs.task import Task
+from seam.jobs.walk import Walk
 from seam.models.base import BaseModel
 
 BASES: dict[str, Callable[[Path], BaseModel]] = {
@@ -42,6 +48,8 @@ REMOVED = (0.3, 0.5, 0.6, 0.7)
 REMOS_REMOVED = 0.1
 SETTINGS: dict[str, dict[str, Any]] = {"gtsrb": {"augment": "crop"}}
 """Mirrored traffic signs mean something else."""
+OURS: dict[str, dict[str, Any]] = {"seam": {}, "safer": {"safer": "attacks"}, "away": {}}
+"""Our searches: plain; shown attacks on the base; scores that start away from what attacks use."""
 
 
 Inheritance = Callable[[nn.Module, Task], dict[str, Any]]
@@ -59,16 +67,17 @@ def rows_of(
     problem = Problem.new_labels(labels_of(target))
     common = {"epochs": args.epochs, "seed": args.seed, "batch_size": args.batch_size}
     common |= {"shots": args.shots, "augment": args.augment, "granularity": args.granularity}
-    shares = {"magnitude": args.removed, "remos": [REMOS_REMOVED], "seam": args.removed}
+    common |= {"precision": args.precision, "levels": args.levels, "fall": args.fall}
+    shares = {"remos": [REMOS_REMOVED], "finetune": [0.0], "scratch": [0.0]}
     for method in args.methods:
-        for removed in shares.get(method, [0.0]):
+        for removed in shares.get(method, args.removed):
             name = f"{method}-{round(100 * removed)}-{args.seed}"
             print(name, flush=True)
-            settings = plan(problem, remove=removed or 0.5, **common)
+            settings = plan(problem, remove=removed or 0.5, **common, **OURS.get(method, {}))
             task = Task(base, problem, target, settings)
             start, cpu = time.monotonic(), time.process_time()
-            if method == "seam":
-                row, model = ours(base, target, settings, args.students / name)
+            if method in OURS:
+                row, model = ours(task, method, args.students / name)
             else:
                 row, model = theirs(task, method, removed, args)
             clocks = {
@@ -90,25 +99,31 @@ def facts_of(task: Task) -> dict[str, Any]:
         "outputs": len(task.problem.outputs),
         "seed": task.settings.seed,
         "steps": steps,
+        "batch_size": config.batch_size,
         "split_hash": task.data.split_hash,
         "n": task.data.sizes(),
         "validation": dict(task.compared.bars.accuracies),
     }
 
 
-def ours(
-    base: BaseModel, target: str, settings: Plan, run: Path
-) -> tuple[dict[str, Any], nn.Module]:
-    """Our own student, at the size that ``settings`` ask for."""
-    problem = Problem.new_labels(labels_of(target))
-    done = transfer(base, target, problem=problem, out=run, settings=settings, observer=Log())
+def ours(task: Task, method: str, student: Path) -> tuple[dict[str, Any], nn.Module]:
+    """Our own student, at the size that the task's settings ask for."""
+    start, walk = time.monotonic(), Walk(task, None, Log())
+    if method == "away":
+        preprocessing = task.base.preprocessing
+        assert isinstance(preprocessing, Preprocessing)
+        away = partial(away_from_attacks, preprocessing=preprocessing)
+        walk.state.strategy = replace(walk.state.strategy, start=away)
+    walk.run()
+    done = finish(task, walk, None, start)
+    save_adapter(done.adapter, student / "adapter")
     report = done.report
     keys = ("accuracy", "against_head_only", "density", "weights", "macs", "model", "picked")
     return {
         **{key: report[key] for key in keys},
         "validation": report["validation"],
         "points": done.history,
-        "settings": json.loads(json.dumps(settings.to_dict())),
+        "settings": json.loads(json.dumps(task.settings.to_dict())),
     }, done.model
 
 
@@ -150,8 +165,13 @@ def main() -> None:
     parser.add_argument("--augment", default=None)
     parser.add_argument("--granularity", default="weight", choices=("weight", "channel"))
     parser.add_argument("--recipe", default="sgd", choices=RECIPES)
+    parser.add_argument("--precision", default="float32", choices=("float32", "bfloat16"))
+    parser.add_argument("--levels", type=int, default=None)
+    parser.add_argument("--fall", type=float, default=None)
     parser.add_argument("--removed", nargs="*", type=float, default=REMOVED)
-    parser.add_argument("--methods", nargs="*", default=(*METHODS, "seam"))
+    parser.add_argument("--methods", nargs="*", default=("seam", "safer", *METHODS))
+    parser.add_argument("--attacked", type=int, default=500, help="samples that attacks get")
+    parser.add_argument("--validation", action="store_true", help="attack validation samples")
     parser.add_argument("--students", type=Path, required=True)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -159,7 +179,9 @@ def main() -> None:
     name = f"{args.base}_{args.target}_{args.granularity}_{args.seed}"
     out = args.out or RESULTS / "transfer" / f"{name}.json"
     base, rows = BASES[args.base](args.shared), []
-    for row in rows_of(base, str(args.shared / "data" / args.target), args):
+    inheritance = Inherited(args.attacked, validation=args.validation) if args.attacked else None
+    data = str(args.shared / "data" / args.target)
+    for row in rows_of(base, data, args, inheritance=inheritance):
         rows.append({"target": args.target, "recipe": args.recipe, **row})
         save(out, {"threads": args.threads, "rows": rows})
 

@@ -1,47 +1,121 @@
-"""The table of students for new labels, from the JSON in bench/results/transfer."""
+"""The tables of students for new labels, from the JSON in bench/results/transfer."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from tables import listed, markdown, over_seeds, provenance, spread
+from tables import MISSING, listed, markdown, over_seeds, percent, provenance, spread
 
 Values = Mapping[str, Any]
-ORDER = ("finetune", "scratch", "magnitude", "remos", "seam")
+NAMES = {
+    "finetune": "fine-tuning",
+    "scratch": "from scratch",
+    "magnitude": "magnitude",
+    "reinitialise": "smallest drawn anew",
+    "remos": "ReMoS",
+    "seam": "seam",
+    "away": "seam, starts away from attacks",
+    "safer": "seam --safer attacks",
+}
+ATTACKS = ("features", "logits")
 
 
 def students(files: Sequence[Values]) -> str:
-    """Accuracy and size, one row a target, method and share removed; seeds together."""
+    """Accuracy and inheritance, one row a target, method and share removed; seeds together."""
     heads = [
-        *("base", "target", "method", "removed", "head only", "student", "weights left"),
-        *("minutes", "steps", "seeds"),
+        *("base", "target", "method", "removed", "test accuracy", "base's features attacked"),
+        *("base's logits attacked", "student attacked", "weights left", "CPU s", "seeds"),
     ]
-    groups: dict[tuple[Any, ...], list[Values]] = defaultdict(list)
-    for row in (row for found in files for row in found["rows"]):
-        name = (row["base"], row["target"], ORDER.index(row["method"]), row["removed"])
-        groups[(*name, row["recipe"] if row["method"] != "seam" else "", row["steps"])].append(row)
+    order, groups = [*NAMES], _groups(files)
     rows = []
-    for (base, target, place, removed, recipe, steps), group in sorted(groups.items()):
+    for (base, target, method, removed), group in sorted(
+        groups.items(), key=lambda item: (*item[0][:2], order.index(item[0][2]), item[0][3])
+    ):
         rows.append(
             [
                 base,
                 target,
-                f"{ORDER[place]}{f', {recipe}' if recipe else ''}",
-                f"{100 * removed:.0f}" if removed else "",
-                over_seeds([row["accuracy"]["head_only"] for row in group]),
+                NAMES[method],
+                percent(removed, 0) if removed else "",
                 over_seeds([row["accuracy"]["reengineered"] for row in group]),
+                *(_flipped(group, attack) for attack in (*ATTACKS, "adaptive")),
                 spread([row["weights"]["kept"] / row["weights"]["base"] for row in group]),
-                f"{sum(row['seconds']['total'] for row in group) / len(group) / 60:.0f}",
-                f"{steps:,}",
+                f"{sum(row['seconds']['cpu'] for row in group) / len(group):.0f}",
                 listed([row["seed"] for row in group]),
             ]
         )
-    n = listed([row["n"]["test"] for group in groups.values() for row in group])
+    every = [row for group in groups.values() for row in group]
     note = (
-        f"All in %; n = {n} test images. One seed: the 95 % interval; several: the mean, lowest to "
-        "highest. The method's first word is the way to the student, the second its optimizer. "
+        f"All in %; n = {listed([row['n']['test'] for row in every])} test images, attacked "
+        f"{listed([row['inheritance']['attacked'] for row in every])} of them. One seed: the "
+        "95 % interval; several: the mean, lowest to highest. *Attacked* is how many of the "
+        "samples that the student gets right are then wrong. "
+        f"{listed([row['steps'] for row in every])} steps of "
+        f"{listed([row['batch_size'] for row in every])} images. "
         + provenance(files[0] if files else {}, "transfer/*.json")
     )
     return markdown(heads, rows, note)
+
+
+def reductions(files: Sequence[Values]) -> str:
+    """What a method inherits less than fine-tuning on the same seeds, and what that costs."""
+    heads = ["base", "target", "method", "removed", "accuracy", *(f"less by {a}" for a in ATTACKS)]
+    groups = _groups(files)
+    rows, every = [], defaultdict(list)
+    order = [*NAMES]
+    for (base, target, method, removed), group in sorted(
+        groups.items(), key=lambda item: (*item[0][:2], order.index(item[0][2]), item[0][3])
+    ):
+        plain = {row["seed"]: row for row in groups.get((base, target, "finetune", 0.0), [])}
+        pairs = [(row, plain[row["seed"]]) for row in group if row["seed"] in plain]
+        if method == "finetune" or not pairs:
+            continue
+        found = _against(pairs)
+        every[method, removed].append(found)
+        rows.append([base, target, *_line(method, removed, found)])
+    for (method, removed), found in every.items():
+        if len(found) > 1:
+            mean = {key: sum(each[key] for each in found) / len(found) for key in found[0]}
+            rows.append([f"mean of {len(found)}", "", *_line(method, removed, mean)])
+    note = (
+        "Accuracy: points above fine-tuning on the same seeds. Less: 1 - rate / fine-tuning's "
+        "rate, in %, of rates that are means over seeds."
+    )
+    return markdown(heads, rows, note) if rows else f"{MISSING}\n"
+
+
+def _groups(files: Iterable[Values]) -> dict[tuple[str, str, str, float], list[Values]]:
+    groups = defaultdict(list)
+    for row in (row for found in files for row in found["rows"]):
+        groups[row["base"], row["target"], row["method"], row["removed"]].append(row)
+    return groups
+
+
+def _flipped(group: Sequence[Values], attack: str) -> str:
+    return over_seeds([row["inheritance"][attack] for row in group])
+
+
+def _against(pairs: Sequence[tuple[Values, Values]]) -> dict[str, float]:
+    """Differences of (row, fine-tuning's row)."""
+
+    def mean(place: int, attack: str) -> float:
+        return sum(pair[place]["inheritance"][attack]["value"] for pair in pairs) / len(pairs)
+
+    gained = [
+        own["accuracy"]["reengineered"]["value"] - theirs["accuracy"]["reengineered"]["value"]
+        for own, theirs in pairs
+    ]
+    return {
+        "accuracy": sum(gained) / len(gained),
+        **{attack: 1 - mean(0, attack) / mean(1, attack) for attack in ATTACKS},
+    }
+
+
+def _line(method: str, removed: float, found: Mapping[str, float]) -> list[str]:
+    return [
+        NAMES[method],
+        percent(removed, 0) if removed else "",
+        *(percent(found[key], 1) for key in ("accuracy", *ATTACKS)),
+    ]

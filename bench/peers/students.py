@@ -3,7 +3,8 @@
 *finetune*: all weights of the base adapt. *scratch*: the base's architecture with first weights.
 *magnitude*: the smallest weights of all layers together are zero and stay zero. *remos*: relevant
 slices (Zhang et al., ICSE 2022): large convolution weights that the target data hardly uses are
-zeroed, then everything adapts, those too.
+zeroed, then everything adapts, those too. *reinitialise*: the smallest weights are drawn anew, then
+everything adapts.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from seam.masking.head import Headed
 from seam.masking.parametrization import attach
 from seam.search.loop import answers, batches_of
 
-METHODS = ("finetune", "scratch", "magnitude", "remos")
+METHODS = ("finetune", "scratch", "magnitude", "remos", "reinitialise")
 COVERED = 0.5
 """A channel is activated by a sample where its mean, scaled to [0, 1] in its layer, is above."""
 Masks = Mapping[str, Tensor]
@@ -76,8 +77,11 @@ def student(
     model = task.headed().requires_grad_(True)
     if method == "scratch":
         reset(model, seed=task.settings.seed)
-    masks: Masks = {"magnitude": largest, "remos": relevant}.get(method, _all)(model, task, removed)
+    ways = {"magnitude": largest, "reinitialise": largest, "remos": relevant}
+    masks: Masks = ways.get(method, _all)(model, task, removed)
     silence(model.backbone, masks)
+    if method == "reinitialise":
+        draw_anew(model.backbone, masks, seed=task.settings.seed)
     held = masks if method == "magnitude" else {}
     model, points = _trained(task, model, held, SCRATCH if method == "scratch" else recipe, say)
     return adapter_of(task, model, held), model, points
@@ -203,6 +207,16 @@ def silence(module: nn.Module, masks: Masks) -> None:
     parameters = dict(module.named_parameters())
     for name, mask in masks.items():
         parameters[name].masked_fill_(~mask, 0)
+
+
+@torch.no_grad()
+def draw_anew(module: nn.Module, masks: Masks, *, seed: int) -> None:
+    """Write first weights where the masks remove."""
+    first = copy.deepcopy(module)
+    reset(first, seed=seed)
+    parameters, drawn = dict(module.named_parameters()), dict(first.named_parameters())
+    for name, mask in masks.items():
+        parameters[name].copy_(torch.where(mask, parameters[name], drawn[name]))
 
 
 def adapter_of(task: Task, model: Headed, masks: Masks) -> Adapter:

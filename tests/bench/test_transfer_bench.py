@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 import torch
 import transfer as bench
-from peers.students import METHODS, RECIPES, covered, largest, relevant
+import transfer_tables
+from peers.inherited import Inherited
+from peers.students import METHODS, RECIPES, covered, draw_anew, largest, relevant
 from torch import nn
 
 import seam
@@ -31,7 +33,7 @@ def task(base: seam.BaseModel) -> Task:
 
 def test_rows_have_the_same_split_and_steps(base: seam.BaseModel, tmp_path: Path) -> None:
     args = Namespace(
-        methods=(*METHODS, "seam"),
+        methods=(*METHODS, *bench.OURS),
         removed=[0.5],
         epochs=2,
         seed=0,
@@ -40,31 +42,69 @@ def test_rows_have_the_same_split_and_steps(base: seam.BaseModel, tmp_path: Path
         augment="crop",
         granularity="weight",
         recipe="adam",
+        precision="float32",
+        levels=None,
+        fall=None,
         students=tmp_path,
     )
     seen: list[nn.Module] = []
+    attacks = Inherited(40)
 
     def inheritance(student: nn.Module, task: Task) -> dict[str, Any]:
         seen.append(student)
-        return {"n": len(task.data.test)}
+        return attacks(student, task)
 
     rows = list(bench.rows_of(base, "digits", args, inheritance=inheritance))
-    assert [row["method"] for row in rows] == [*METHODS, "seam"]
+    assert [row["method"] for row in rows] == [*METHODS, *bench.OURS]
     assert len({row["split_hash"] for row in rows}) == 1
     assert {row["steps"] for row in rows} == {2 * -(-rows[0]["n"]["train"] // 16)}
-    assert len(seen) == 5
+    assert len(seen) == len(rows)
     json.dumps(rows)
     images = torch.randn(4, *base.example().shape[1:])
     for row, model in zip(rows, seen, strict=True):
-        assert row["accuracy"]["reengineered"]["n"] == row["inheritance"]["n"] == 597
+        assert row["accuracy"]["reengineered"]["n"] == 597
+        assert row["inheritance"]["attacked"] == 40
         found = seam.load(tmp_path / row["student"] / "adapter", base=base)
         assert isinstance(found.model, nn.Module)
         with torch.no_grad():
             assert torch.allclose(found.model(images), model(images), atol=1e-5)
     density = {row["method"]: row["density"] for row in rows}
     assert density["magnitude"] == pytest.approx(0.5, abs=1e-3)
-    assert density["seam"] == pytest.approx(0.5, abs=1e-3)
-    assert density["finetune"] == density["remos"] == 1.0
+    assert all(density[name] == pytest.approx(0.5, abs=1e-3) for name in bench.OURS)
+    assert density["finetune"] == density["remos"] == density["reinitialise"] == 1.0
+    assert len({row["inheritance"]["features"]["base"]["value"] for row in rows}) == 1
+    table = transfer_tables.students([{"rows": [{"target": "digits", **row} for row in rows]}])
+    assert all(name in table for name in transfer_tables.NAMES.values())
+
+
+def test_less_is_against_fine_tuning_on_the_same_seed() -> None:
+    def row(method: str, seed: int, accuracy: float, rate: float) -> dict[str, Any]:
+        share = {"low": 0.0, "high": 1.0, "n": 10}
+        return {
+            "base": "zoo:digits",
+            "target": "digits",
+            "method": method,
+            "seed": seed,
+            "removed": 0.5 if method == "seam" else 0.0,
+            "accuracy": {"reengineered": {"value": accuracy, **share}},
+            "inheritance": {key: {"value": rate, **share} for key in transfer_tables.ATTACKS},
+        }
+
+    rows = [row("finetune", 0, 0.9, 0.4), row("seam", 0, 0.88, 0.1), row("seam", 1, 0.1, 0.9)]
+    assert "| seam | 50 | -2.0 | 75.0 | 75.0 |" in transfer_tables.reductions([{"rows": rows}])
+
+
+def test_smallest_weights_are_drawn_anew_and_others_stay(task: Task) -> None:
+    model = task.headed()
+    masks = largest(model, task, 0.5)
+    before = {name: value.clone() for name, value in model.backbone.named_parameters()}
+    draw_anew(model.backbone, masks, seed=0)
+    for name, value in model.backbone.named_parameters():
+        mask = masks.get(name, torch.ones_like(value, dtype=torch.bool))
+        assert value[mask].equal(before[name][mask])
+    drawn = torch.cat([(dict(model.backbone.named_parameters())[n])[~m] for n, m in masks.items()])
+    gone = torch.cat([before[n][~m] for n, m in masks.items()])
+    assert drawn.std() > gone.std()
 
 
 def test_magnitude_removes_the_smallest(task: Task) -> None:

@@ -35,9 +35,14 @@ class Stop(Silent):
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("against", ["attacks", "triggers"])
-def test_a_run_goes_on_to_the_same_bytes(against: str, clean: BaseModel, tmp_path: Path) -> None:
-    plan = seam.plan(PROBLEM, epochs=2, safer=against, shots=30)
+@pytest.mark.parametrize(
+    ("against", "adapts"),
+    [("attacks", {}), ("attacks", {"tune": "all", "norm": "train"}), ("triggers", {})],
+)
+def test_a_run_goes_on_to_the_same_bytes(
+    against: str, adapts: dict[str, str], clean: BaseModel, tmp_path: Path
+) -> None:
+    plan = seam.plan(PROBLEM, epochs=2, epoch=2, safer=against, shots=30, **adapts)
     assert plan.search.safer == Safer(against=against)  # type: ignore[arg-type]
     found = []
     for name in ("whole", "broken"):

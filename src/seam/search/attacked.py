@@ -97,7 +97,8 @@ class Deviation:
         radius = self.radius.to(images)
         lowest = torch.maximum(images - radius, self.black.to(images))
         highest = torch.minimum(images + radius, self.white.to(images))
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.low):
+        low = torch.autocast(images.device.type, torch.bfloat16, enabled=self.low)
+        with torch.enable_grad(), low:  # norm statistics are set without gradients
             with torch.no_grad():
                 clean = self.answers(images)
             chance = torch.rand(images.shape, generator=generator).to(images)
