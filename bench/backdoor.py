@@ -27,7 +27,7 @@ from seam.defects.backdoor import Trigger
 from seam.defects.inheritance import target_rate
 from seam.defects.triggered import trigger_figures
 from seam.evaluation.accuracy import outputs_of
-from seam.jobs.defects import Answers, subjects_of
+from seam.jobs.defects import subjects_of
 from seam.jobs.direct import reengineer
 from seam.jobs.measure import test_figures as figures_of
 from seam.jobs.plan import Plan, plan
@@ -78,7 +78,7 @@ def result_of(
     if method == "repaired":
         repaired = wrn16(shared, "repaired")
         of_it = Task(repaired, task.problem, data, task.settings)
-        return Answers(repaired.module, of_it.baselines).eval(), 1.0
+        return of_it.compared.answers, 1.0
     if method == "finetune":
         _, model, _ = student(task, method, 0.0, RECIPES["adam"], say=print)
         return model, 1.0

@@ -16,6 +16,18 @@ from seam.search.frontier import Bars
 from seam.search.samples import SearchData
 
 
+class Answers(nn.Module):
+    """The base's own outputs for a problem, with gradients: of the baseline that a result meets."""
+
+    def __init__(self, reader: nn.Module, baselines: Baselines) -> None:
+        super().__init__()
+        self.reader, self._baselines = reader, baselines
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(batch, K) for preprocessed images."""
+        return self._baselines.outputs(self.reader(images))
+
+
 @dataclass(frozen=True)
 class Compared:
     """The baselines; and ``reader``, the base as far as its answers go.
@@ -33,6 +45,11 @@ class Compared:
     def bars(self) -> Bars:
         """The baselines' accuracies on validation data."""
         return self.baselines.bars(self.validation, self.samples.validation.targets)
+
+    @cached_property
+    def answers(self) -> Answers:
+        """The base as the baseline that a result is held against, (batch, K)."""
+        return Answers(self.reader, self.baselines)
 
     def taught(self, view: int | None) -> Tensor:
         """What a search may be taught of the training samples in a view, outputs (n, K)."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from seam.core.preprocessing import Preprocessing
 from seam.data.images import ImageSamples
@@ -21,8 +20,6 @@ from seam.defects.triggered import target_of, trigger_figures
 from seam.errors import ModelError
 from seam.exporting.sidecar import find_export
 from seam.jobs.again import Reopened, reopen
-from seam.jobs.baselines import Baselines
-from seam.jobs.new_labels import NewLabelBaselines
 from seam.jobs.observe import Observer, Silent
 from seam.jobs.record import may_record, record_defects
 from seam.jobs.task import Task
@@ -35,18 +32,6 @@ class Defects:
 
     figures: dict[str, Any]
     examples: list[Examples]
-
-
-class Answers(nn.Module):
-    """The base's own outputs for a problem over its labels: restricted logits, with gradients."""
-
-    def __init__(self, base: nn.Module, baselines: Baselines) -> None:
-        super().__init__()
-        self.base, self._baselines = base, baselines
-
-    def forward(self, images: Tensor) -> Tensor:
-        """(batch, K) for preprocessed images."""
-        return self._baselines.outputs(self.base(images))
 
 
 def measure_defects(
@@ -123,15 +108,10 @@ def subjects_of(task: Task, result: nn.Module) -> Subjects:
         raise ModelError(
             "the attacks change pixels, and the run's base model takes texts; leave --defects out"
         )
-    baselines = task.baselines
-    answers: nn.Module = Answers(task.base.module, baselines)
-    new = isinstance(baselines, NewLabelBaselines)
-    if isinstance(baselines, NewLabelBaselines):
-        head = copy.deepcopy(baselines.head).to(task.base.example().device)
-        answers = nn.Sequential(task.compared.reader, head)
+    new = task.problem.kind == "new-labels"
     return Subjects(
         base=task.base.module,
-        answers=answers,
+        answers=task.compared.answers,
         result=result,
         base_labels=task.base.labels,
         outputs=task.problem.outputs,

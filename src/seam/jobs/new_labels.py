@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from seam.core.config import Head
 from seam.core.problem import Problem
@@ -39,11 +40,10 @@ class NewLabelBaselines:
         """Predicted outputs (n) from the base's features (n, F)."""
         return {"head_only": self.outputs(features).argmax(1)}
 
-    @torch.no_grad()
     def outputs(self, features: Tensor) -> Tensor:
-        """The head's outputs (n, K)."""
-        result: Tensor = self.head(features)
-        return result
+        """The head's outputs (n, K), where the features are."""
+        weight, bias = (value.to(features.device) for value in (self.head.weight, self.head.bias))
+        return F.linear(features, weight, bias)
 
     def bars(self, features: Tensor, targets: Tensor) -> Bars:
         """Points are held against the most accurate one: a head alone is a low bar."""

@@ -30,7 +30,7 @@ def shown(
     change: Change
     if safer.against == "attacks":
         change = Deviation(
-            compared.reader, preprocessing, epsilon=safer.epsilon, steps=safer.steps, low=low
+            compared.answers, preprocessing, epsilon=safer.epsilon, steps=safer.steps, low=low
         )
     else:
         labels = tried(base, problem)
