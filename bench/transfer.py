@@ -1,14 +1,14 @@
-"""Students for new labels: ours at four sizes beside fine-tuning, scratch, magnitude and ReMoS.
+"""Students for new labels, and what they inherit: ours beside fine-tuning, scratch, ReMoS, others.
 
     python bench/transfer.py resnet20 flowers --seed 0 --students runs/transfer
-    python bench/transfer.py resnet20 gtsrb --methods seam safer --removed 0.5 --augment crop ...
+    python bench/transfer.py resnet20 gtsrb --shots 40 --methods seam safer --removed 0.5 ...
 
-and what each inherits of the base: how often attacks made on the base flip it.
-
-All have the same data split, batches and number of steps; the head that they start from is trained
-on the frozen base (not scratch's). The epoch, or point, is chosen on validation data; test data is
-used once. Each student is an adapter folder in ``--students``: ``seam.load(folder, base=base)``.
-Training images of `gtsrb` are frames of tracks, so its validation figures flatter everyone alike.
+What a student inherits is how often attacks that were made on the base flip it. All have the same
+data split, batches and number of steps; the head that they start from is trained on the frozen base
+(not scratch's). The epoch, or point, is chosen on validation data; test data is used once. Rows
+that are in the file already are not run again. Each student is an adapter folder in ``--students``:
+``seam.load(folder, base=base)``. Training images of `gtsrb` are frames of tracks, so its validation
+figures flatter everyone alike.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import time
 from argparse import Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -61,9 +61,14 @@ are ``task.data.test``.
 
 
 def rows_of(
-    base: BaseModel, target: str, args: Namespace, *, inheritance: Inheritance | None = None
+    base: BaseModel,
+    target: str,
+    args: Namespace,
+    *,
+    inheritance: Inheritance | None = None,
+    done: Collection[tuple[str, float]] = (),
 ) -> Iterator[dict[str, Any]]:
-    """One row a student; with ``inheritance`` measured where that is given."""
+    """One row a student that is not ``done``; with ``inheritance`` measured where it is given."""
     problem = Problem.new_labels(labels_of(target))
     common = {"epochs": args.epochs, "seed": args.seed, "batch_size": args.batch_size}
     common |= {"shots": args.shots, "augment": args.augment, "granularity": args.granularity}
@@ -71,6 +76,8 @@ def rows_of(
     shares = {"remos": [REMOS_REMOVED], "finetune": [0.0], "scratch": [0.0]}
     for method in args.methods:
         for removed in shares.get(method, args.removed):
+            if (method, removed) in done:
+                continue
             name = f"{method}-{round(100 * removed)}-{args.seed}"
             print(name, flush=True)
             settings = plan(problem, remove=removed or 0.5, **common, **OURS.get(method, {}))
@@ -178,10 +185,12 @@ def main() -> None:
     args.augment = args.augment or SETTINGS.get(args.target, {}).get("augment")
     name = f"{args.base}_{args.target}_{args.granularity}_{args.seed}"
     out = args.out or RESULTS / "transfer" / f"{name}.json"
-    base, rows = BASES[args.base](args.shared), []
+    base = BASES[args.base](args.shared)
+    rows = json.loads(out.read_text(encoding="utf-8"))["rows"] if out.exists() else []
+    done = {(row["method"], row["removed"]) for row in rows}
     inheritance = Inherited(args.attacked, validation=args.validation) if args.attacked else None
     data = str(args.shared / "data" / args.target)
-    for row in rows_of(base, data, args, inheritance=inheritance):
+    for row in rows_of(base, data, args, inheritance=inheritance, done=done):
         rows.append({"target": args.target, "recipe": args.recipe, **row})
         save(out, {"threads": args.threads, "rows": rows})
 
