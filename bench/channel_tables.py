@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tables import listed, markdown, over_seeds, percent, provenance, spread
+from tables import MISSING, listed, markdown, over_seeds, percent, provenance, spread
 
 Values = Mapping[str, Any]
 RUNTIMES = ("onnxruntime", "openvino", "torch")
@@ -186,3 +186,30 @@ def sizes(runs: Sequence[Values]) -> str:
             ]
         )
     return markdown(heads, rows, source(timed, "channels/*.json"))
+
+
+def rounding(found: Values | None) -> str:
+    """What rounding channels up costs in each runtime, and the multiple that it prefers."""
+    if found is None:
+        return f"{MISSING}\n"
+    multiples = [*found["cells"][0]["cost_of_rounding"]]
+    heads = ["runtime", "batch", "threads", *(f"to {n}" for n in multiples), "preferred"]
+    rows = [
+        [
+            cell["runtime"],
+            str(cell["batch"]),
+            str(cell["threads"]),
+            *(f"{cell['cost_of_rounding'][n]:.3f}" for n in multiples),
+            str(cell["preferred_multiple"]),
+        ]
+        for cell in found["cells"]
+    ]
+    low, high = found["widths"]
+    load = " to ".join(f"{each:.2f}" for each in found["load"])
+    note = (
+        f"Time of a {found['layer']}, with {low} to {high} channels rounded up to a multiple, over "
+        "the time without; lower quartiles. Preferred: the largest that costs at most a hundredth "
+        f"more than the best. {found['machine']['cpu']}, load average {load}. "
+        + provenance(found, "channel_rounding.json")
+    )
+    return markdown(heads, rows, note)

@@ -373,6 +373,7 @@ def render(name: str, root: Path, document: Path) -> str:
         "channels-marks": lambda: channel_tables.marks(read_all("channels")),
         "channels-latency": lambda: channel_tables.latency(read_all("channels")),
         "channels-size": lambda: channel_tables.sizes(read_all("channels")),
+        "channel-rounding": lambda: channel_tables.rounding(read("channel_rounding.json")),
         "searches": lambda: search_tables.searches(read_all("search")),
         "transfer": lambda: transfer_tables.students(read_all("transfer")),
         "transfer-less": lambda: transfer_tables.reductions(read_all("transfer")),
