@@ -224,7 +224,7 @@ moved("transfer no head", r"does not run without layer 'conv2'", "--head-layer",
 moved(
     "transfer paper channels", r"'paper' removes", "--preset", "paper", "--granularity", "channel"
 )
-moved("transfer fine-tuning", r"which fine-tunes while it searches", "--finetune-epochs", 2)
+moved("transfer fine-tuning", r"which has no fine-tuning behind its search", "--finetune-epochs", 2)
 bare("transfer no data", r"no data is given; add --data", "transfer", "zoo:digits")
 bare("transfer no out", r"no run folder is given", "transfer", "zoo:digits", "--data", "digits")
 bare("transfer nothing", r"--out RUN with one of --pick, --remove, .*--tolerance", "transfer")

@@ -162,7 +162,7 @@ def kept(remove: float) -> Pick:
 def _why(part: object) -> str:
     """Why a setting finds no place in a part of a preset."""
     if part is None:
-        return "which fine-tunes while it searches; leave it out"
+        return "which has no fine-tuning behind its search; leave it out"
     how = "a penalty" if isinstance(part, Penalty) else "a budget"
     return f"which presses on density by {how}; leave it out"
 
