@@ -146,6 +146,11 @@ class Stopped(Silent):
             raise KeyboardInterrupt
 
 
+def test_a_level_may_begin_in_an_epoch_of_the_head_alone(base: BaseModel) -> None:
+    result = search(base, PROBLEMS["subset"], None, head="replace", head_epochs=2, shots=30)
+    assert result.report["macs"]["executed"] <= 0.5 * result.report["macs"]["base"]
+
+
 @pytest.mark.parametrize("epoch", [1, 3])
 def test_an_interrupted_run_ends_with_the_same_bytes(
     base: BaseModel, tmp_path: Path, epoch: int

@@ -209,6 +209,10 @@ class SearchConfig:
         _at_least("epochs", self.epochs, 1, whole=True)
         _at_least("batch size", self.batch_size, 1, whole=True)
         _at_least("head epochs", self.head_epochs, 0, whole=True)
+        _require(
+            self.head_epochs != 1,
+            "head epochs is 1, and then every epoch trains the head alone; give 0, or 2 or more",
+        )
         _at_least("views", self.views, 0, whole=True)
         _require(
             _is_number(self.temperature) and self.temperature > 0,

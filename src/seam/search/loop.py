@@ -161,7 +161,13 @@ def _start(
             ),
             lambda batch: objective(answers(state.model, batch, config), batch),
         )
+        scores = [*state.masks.scores().values()]
+        searched = [score.requires_grad for score in scores]
+        for score in scores:
+            score.requires_grad_(True)  # also where a level begins in an epoch of the head alone
         start_from(state.masks, state.strategy.start(look))
+        for score, before in zip(scores, searched, strict=True):
+            score.requires_grad_(before)
         state.masks.keep(1.0)
 
 
