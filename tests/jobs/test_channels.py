@@ -147,7 +147,8 @@ class Stopped(Silent):
 
 
 def test_a_level_may_begin_in_an_epoch_of_the_head_alone(base: BaseModel) -> None:
-    result = search(base, PROBLEMS["subset"], None, head="replace", head_epochs=2, shots=30)
+    halves = {"growth": 1.0, "head": "replace", "head_epochs": 2, "shots": 30}
+    result = search(base, PROBLEMS["subset"], None, **halves)
     assert result.report["macs"]["executed"] <= 0.5 * result.report["macs"]["base"]
 
 
