@@ -72,7 +72,7 @@ def rows_of(
     problem = Problem.new_labels(labels_of(target))
     common = {"epochs": args.epochs, "seed": args.seed, "batch_size": args.batch_size}
     common |= {"shots": args.shots, "augment": args.augment, "granularity": args.granularity}
-    common |= {"precision": args.precision, "levels": args.levels, "fall": args.fall}
+    common |= {"precision": args.precision, "tune_lr": args.rate}
     shares = {"remos": [REMOS_REMOVED], "finetune": [0.0], "scratch": [0.0]}
     for method in args.methods:
         for removed in shares.get(method, args.removed):
@@ -139,6 +139,8 @@ def theirs(
 ) -> tuple[dict[str, Any], nn.Module]:
     """Another method's student, saved as an adapter."""
     recipe = RECIPES[args.recipe]
+    if args.rate is not None:
+        recipe = replace(recipe, rate=args.rate)
     adapter, model, points = student(
         task, method, removed, recipe, say=lambda point: print(point, flush=True)
     )
@@ -173,8 +175,7 @@ def main() -> None:
     parser.add_argument("--granularity", default="weight", choices=("weight", "channel"))
     parser.add_argument("--recipe", default="sgd", choices=RECIPES)
     parser.add_argument("--precision", default="float32", choices=("float32", "bfloat16"))
-    parser.add_argument("--levels", type=int, default=None)
-    parser.add_argument("--fall", type=float, default=None)
+    parser.add_argument("--rate", type=float, default=None, help="of the base's own weights")
     parser.add_argument("--removed", nargs="*", type=float, default=REMOVED)
     parser.add_argument("--methods", nargs="*", default=("seam", "safer", *METHODS))
     parser.add_argument("--attacked", type=int, default=500, help="samples that attacks get")

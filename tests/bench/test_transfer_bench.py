@@ -43,8 +43,7 @@ def test_rows_have_the_same_split_and_steps(base: seam.BaseModel, tmp_path: Path
         granularity="weight",
         recipe="adam",
         precision="float32",
-        levels=None,
-        fall=None,
+        rate=0.002,
         students=tmp_path,
     )
     seen: list[nn.Module] = []
@@ -70,6 +69,7 @@ def test_rows_have_the_same_split_and_steps(base: seam.BaseModel, tmp_path: Path
         assert isinstance(found.model, nn.Module)
         with torch.no_grad():
             assert torch.allclose(found.model(images), model(images), atol=1e-5)
+    assert rows[0]["settings"]["rate"] == rows[-1]["settings"]["search"]["rates"]["tune"] == 0.002
     density = {row["method"]: row["density"] for row in rows}
     assert density["magnitude"] == pytest.approx(0.5, abs=1e-3)
     assert all(density[name] == pytest.approx(0.5, abs=1e-3) for name in bench.OURS)
