@@ -65,10 +65,10 @@ def rows_of(
     target: str,
     args: Namespace,
     *,
-    inheritance: Inheritance | None = None,
+    inheritance: Inheritance,
     done: Collection[tuple[str, float]] = (),
 ) -> Iterator[dict[str, Any]]:
-    """One row a student that is not ``done``; with ``inheritance`` measured where it is given."""
+    """One row a student that is not ``done`` yet."""
     problem = Problem.new_labels(labels_of(target))
     common = {"epochs": args.epochs, "seed": args.seed, "batch_size": args.batch_size}
     common |= {"shots": args.shots, "augment": args.augment, "granularity": args.granularity}
@@ -92,9 +92,7 @@ def rows_of(
                 "cpu": round(time.process_time() - cpu, 2),
             }
             row = {"method": method, "removed": removed, "student": name, **facts_of(task), **row}
-            if inheritance is not None:
-                row["inheritance"] = inheritance(model, task)
-            yield {**row, "seconds": clocks}
+            yield {**row, "inheritance": inheritance(model, task), "seconds": clocks}
 
 
 def facts_of(task: Task) -> dict[str, Any]:
@@ -189,7 +187,7 @@ def main() -> None:
     base = BASES[args.base](args.shared)
     rows = json.loads(out.read_text(encoding="utf-8"))["rows"] if out.exists() else []
     done = {(row["method"], row["removed"]) for row in rows}
-    inheritance = Inherited(args.attacked, validation=args.validation) if args.attacked else None
+    inheritance = Inherited(args.attacked, validation=args.validation)
     data = str(args.shared / "data" / args.target)
     for row in rows_of(base, data, args, inheritance=inheritance, done=done):
         rows.append({"target": args.target, "recipe": args.recipe, **row})

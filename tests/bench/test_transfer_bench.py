@@ -55,7 +55,7 @@ def test_rows_have_the_same_split_and_steps(base: seam.BaseModel, tmp_path: Path
 
     rows = list(bench.rows_of(base, "digits", args, inheritance=inheritance))
     done = [(row["method"], row["removed"]) for row in rows]
-    assert not list(bench.rows_of(base, "digits", args, done=done))
+    assert not list(bench.rows_of(base, "digits", args, inheritance=inheritance, done=done))
     assert [row["method"] for row in rows] == [*METHODS, *bench.OURS]
     assert len({row["split_hash"] for row in rows}) == 1
     assert {row["steps"] for row in rows} == {2 * -(-rows[0]["n"]["train"] // 16)}
