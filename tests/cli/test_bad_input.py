@@ -188,7 +188,7 @@ def _(place: Place) -> list[object]:
 
 simple("too few shots", r"shots is 1; give a whole number, at least 2", "--shots", "1")
 simple("bad validation share", r"validation is 1\.5; give a share in \(0, 1\)", "--validation", 1.5)
-simple("bad negatives", r"negatives is 'some'; give balanced or all", "--negatives", "some")
+simple("bad negatives", r"negatives is 'some'; give one of balanced, all", "--negatives", "some")
 simple("bad augment", r"augment is 'rotate'; give one of none, crop", "--augment", "rotate")
 
 

@@ -224,7 +224,7 @@ def test_labels_unknown_or_absent_are_refused() -> None:
         ({"validation": "some"}, "validation is some"),
         ({"shots": 1}, "shots is 1; give a whole number, at least 2"),
         ({"shots": 2.5}, "shots is 2.5"),
-        ({"negatives": "some"}, "negatives is 'some'; give balanced or all"),
+        ({"negatives": "some"}, "negatives is 'some'; give one of balanced, all"),
         ({"augment": "flip"}, "augment is 'flip'; give one of none, crop, crop"),
     ],
 )

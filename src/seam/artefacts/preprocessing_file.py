@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from seam.core.checks import is_number
 from seam.core.preprocessing import Preprocessing
 from seam.core.text import KIND, AnyPreprocessing, TextPreprocessing
 
@@ -44,10 +45,10 @@ def read_preprocessing(values: Any, folder: Path | None = None) -> AnyPreprocess
             raise ValueError("the tokenizer's digest is no string")
         return TextPreprocessing.from_dict(values, _tokenizer(folder) if folder else "")
     for name in ("mean", "std"):
-        if not isinstance(values[name], list | tuple) or not all(map(_is_number, values[name])):
+        if not isinstance(values[name], list | tuple) or not all(map(is_number, values[name])):
             raise ValueError(f"'{name}' holds something else than numbers")
     for name in ("size", "crop_fraction"):
-        if not _is_number(values[name]):
+        if not is_number(values[name]):
             raise ValueError(f"'{name}' holds something else than numbers")
     found = Preprocessing.from_dict(values)
     check_limits(found)
@@ -90,7 +91,3 @@ def _tokenizer(folder: Path) -> str:
     if file.stat().st_size > MAX_TOKENIZER:
         raise ValueError(f"{TOKENIZER} has more than {MAX_TOKENIZER} bytes")
     return file.read_text(encoding="utf-8")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, get_args
 
-from seam.errors import ConfigError, nearest
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
-_Settings = TypeVar("_Settings", bound="DataclassInstance")
+from seam.core.checks import at_least, build, is_number, one_of, require
 
 Tune = Literal["none", "norm", "all"]
 Head = Literal["slice", "append", "replace"]
@@ -36,9 +30,9 @@ class Penalty:
     stop: float | None = None
 
     def __post_init__(self) -> None:
-        _at_least("alpha", self.alpha, 0)
-        _require(
-            self.stop is None or (_is_number(self.stop) and 0 < self.stop < 1),
+        at_least("alpha", self.alpha, 0)
+        require(
+            self.stop is None or (is_number(self.stop) and 0 < self.stop < 1),
             f"stop is {self.stop}; give a density in (0, 1)",
         )
 
@@ -58,16 +52,16 @@ class Budget:
     growth: float = 1.0
 
     def __post_init__(self) -> None:
-        _require(
-            _is_number(self.final_density) and 0 < self.final_density < 1,
+        require(
+            is_number(self.final_density) and 0 < self.final_density < 1,
             f"final density is {self.final_density}; give a value in (0, 1)",
         )
-        _require(
-            _is_number(self.fall) and 0 < self.fall <= 1,
+        require(
+            is_number(self.fall) and 0 < self.fall <= 1,
             f"fall is {self.fall}; give a value in (0, 1]",
         )
-        _at_least("levels", self.levels, 1, whole=True)
-        _at_least("growth", self.growth, 1)
+        at_least("levels", self.levels, 1, whole=True)
+        at_least("growth", self.growth, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,8 +79,8 @@ class Rates:
 
     def __post_init__(self) -> None:
         for name in ("score", "head", "tune"):
-            _at_least(f"learning rate '{name}'", getattr(self, name), 0)
-        _one_of("score method", self.method, ("adam", "normalized"))
+            at_least(f"learning rate '{name}'", getattr(self, name), 0)
+        one_of("score method", self.method, ("adam", "normalized"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,12 +102,12 @@ class Channels:
     batch: int = 1
 
     def __post_init__(self) -> None:
-        _one_of("cost", self.cost, get_args(Cost))
-        _at_least("batch", self.batch, 1, whole=True)
-        _at_least("round", self.round_to, 1, whole=True)
-        _at_least("price", self.price, 0)
-        _require(
-            _is_number(self.floor) and 0 <= self.floor <= 1,
+        one_of("cost", self.cost, get_args(Cost))
+        at_least("batch", self.batch, 1, whole=True)
+        at_least("round", self.round_to, 1, whole=True)
+        at_least("price", self.price, 0)
+        require(
+            is_number(self.floor) and 0 <= self.floor <= 1,
             f"floor is {self.floor}; give a share in [0, 1]",
         )
 
@@ -132,9 +126,9 @@ class Finetune:
     weight_decay: float = 1e-4
 
     def __post_init__(self) -> None:
-        _at_least("fine-tuning epochs", self.epochs, 1, whole=True)
+        at_least("fine-tuning epochs", self.epochs, 1, whole=True)
         for name in ("rate", "head_rate", "weight_decay"):
-            _at_least(f"fine-tuning {name.replace('_', ' ')}", getattr(self, name), 0)
+            at_least(f"fine-tuning {name.replace('_', ' ')}", getattr(self, name), 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,14 +146,14 @@ class Safer:
     steps: int = 2
 
     def __post_init__(self) -> None:
-        _one_of("safer", self.against, get_args(Weakness))
-        _at_least("attack steps", self.steps, 1, whole=True)
-        _require(
-            _is_number(self.share) and 0 < self.share <= 1,
+        one_of("safer", self.against, get_args(Weakness))
+        at_least("attack steps", self.steps, 1, whole=True)
+        require(
+            is_number(self.share) and 0 < self.share <= 1,
             f"attacked share is {self.share}; give a share in (0, 1]",
         )
-        _require(
-            _is_number(self.epsilon) and 0 < self.epsilon <= 255,
+        require(
+            is_number(self.epsilon) and 0 < self.epsilon <= 255,
             f"epsilon is {self.epsilon}; give a number of pixel values (of 255), above 0",
         )
 
@@ -206,45 +200,45 @@ class SearchConfig:
         return self.epochs + (self.finetune.epochs if self.finetune is not None else 0)
 
     def __post_init__(self) -> None:
-        _at_least("epochs", self.epochs, 1, whole=True)
-        _at_least("batch size", self.batch_size, 1, whole=True)
-        _at_least("head epochs", self.head_epochs, 0, whole=True)
-        _require(
+        at_least("epochs", self.epochs, 1, whole=True)
+        at_least("batch size", self.batch_size, 1, whole=True)
+        at_least("head epochs", self.head_epochs, 0, whole=True)
+        require(
             self.head_epochs != 1,
             "head epochs is 1, and then every epoch trains the head alone; give 0, or 2 or more",
         )
-        _at_least("views", self.views, 0, whole=True)
-        _require(
-            _is_number(self.temperature) and self.temperature > 0,
+        at_least("views", self.views, 0, whole=True)
+        require(
+            is_number(self.temperature) and self.temperature > 0,
             f"temperature is {self.temperature}; give a value above 0",
         )
-        _require(
-            _is_number(self.distill) and 0 <= self.distill <= 1,
+        require(
+            is_number(self.distill) and 0 <= self.distill <= 1,
             f"distill is {self.distill}; give a share in [0, 1]",
         )
-        _require(
+        require(
             isinstance(self.pressure, Penalty | Budget),
             f"pressure is {self.pressure}; give a Penalty or a Budget",
         )
-        _require(
+        require(
             self.start != "saliency" or isinstance(self.pressure, Budget),
             "a penalty presses on scores that start at one; give start 'ones', or a budget",
         )
-        _one_of("granularity", self.granularity, get_args(Granularity))
-        _one_of("start", self.start, get_args(Start))
-        _one_of("head", self.head, get_args(Head))
-        _one_of("tune", self.tune, get_args(Tune))
-        _one_of("norm", self.norm, get_args(Norm))
-        _one_of("precision", self.precision, get_args(Precision))
-        _require(
+        one_of("granularity", self.granularity, get_args(Granularity))
+        one_of("start", self.start, get_args(Start))
+        one_of("head", self.head, get_args(Head))
+        one_of("tune", self.tune, get_args(Tune))
+        one_of("norm", self.norm, get_args(Norm))
+        one_of("precision", self.precision, get_args(Precision))
+        require(
             (self.norm == "frozen" and self.finetune is None) or self.batch_size > 1,
             "a batch of one has no statistics to adapt to; give a batch size of 2 or more",
         )
-        _require(
+        require(
             self.norm == "frozen" or self.tune != "none",
             "norm statistics can adapt only where norm layers are tuned; give tune 'norm' or 'all'",
         )
-        _require(
+        require(
             self.granularity == "weight" or isinstance(self.pressure, Budget),
             "channels are searched under a budget; give preset 'default', or granularity 'weight'",
         )
@@ -263,16 +257,16 @@ class SearchConfig:
         given = dict(values)
         if "pressure" in given:
             kind = Penalty if "alpha" in given["pressure"] else Budget
-            given["pressure"] = _build(kind, given["pressure"])
+            given["pressure"] = build(kind, given["pressure"])
         if "rates" in given:
-            given["rates"] = _build(Rates, given["rates"])
+            given["rates"] = build(Rates, given["rates"])
         if given.get("finetune") is not None:
-            given["finetune"] = _build(Finetune, given["finetune"])
+            given["finetune"] = build(Finetune, given["finetune"])
         if given.get("safer") is not None:
-            given["safer"] = _build(Safer, given["safer"])
+            given["safer"] = build(Safer, given["safer"])
         if "channels" in given:
-            given["channels"] = _build(Channels, given["channels"])
-        return _build(cls, given)
+            given["channels"] = build(Channels, given["channels"])
+        return build(cls, given)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -293,49 +287,15 @@ class Pick:
     value: float = 0.005
 
     def __post_init__(self) -> None:
-        _one_of("pick rule", self.rule, get_args(Rule))
+        one_of("pick rule", self.rule, get_args(Rule))
         if self.rule in ("keep", "keep_macs", "keep_latency"):
-            _require(
-                _is_number(self.value) and 0 < self.value <= 1,
+            require(
+                is_number(self.value) and 0 < self.value <= 1,
                 f"{self.rule} is {self.value}; give a share in (0, 1]",
             )
         else:
-            _at_least(self.rule, self.value, 0)
+            at_least(self.rule, self.value, 0)
 
     def to_dict(self) -> dict[str, Any]:
         """The rule as plain values."""
         return asdict(self)
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ConfigError(message)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _at_least(name: str, value: float, least: int, *, whole: bool = False) -> None:
-    """Settings also come from YAML, where ``3`` may turn out to be ``"3"``, ``3.5`` or ``.nan``."""
-    fits = _is_number(value) and value >= least and (not whole or isinstance(value, int))
-    what = "a whole number, " if whole else ""
-    bound = f"{least} or more" if least == 0 else f"at least {least}"
-    _require(fits, f"{name} is {value}; give {what}{bound}")
-
-
-def _build(kind: type[_Settings], values: Mapping[str, Any]) -> _Settings:
-    known = [each.name for each in fields(kind)]
-    for name in values:
-        _require(
-            name in known,
-            f"setting '{name}' is unknown{nearest(name, known) or '; give ' + ', '.join(known)}",
-        )
-    return kind(**values)
-
-
-def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
-    _require(
-        value in choices,
-        f"{name} is '{value}'; give one of {', '.join(choices)}{nearest(value, list(choices))}",
-    )

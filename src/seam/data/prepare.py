@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from seam.core.checks import at_least, is_number, one_of, require
 from seam.core.preprocessing import Content, Preprocessing
 from seam.core.problem import Problem
 from seam.core.text import AnyPreprocessing, TextPreprocessing
@@ -56,18 +57,15 @@ class DataConfig:
     rename: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.validation, int | float) or not 0 < self.validation < 1:
-            raise ConfigError(f"validation is {self.validation}; give a share in (0, 1)")
-        if self.shots is not None and (not isinstance(self.shots, int) or self.shots < 2):
-            raise ConfigError(
-                f"shots is {self.shots}; give a whole number, at least 2 (training and validation)"
-            )
-        if self.augment is not None and self.augment not in get_args(Augment):
-            raise ConfigError(
-                f"augment is '{self.augment}'; give one of {', '.join(get_args(Augment))}"
-            )
-        if self.negatives not in ("balanced", "all"):
-            raise ConfigError(f"negatives is '{self.negatives}'; give balanced or all")
+        require(
+            is_number(self.validation) and 0 < self.validation < 1,
+            f"validation is {self.validation}; give a share in (0, 1)",
+        )
+        if self.shots is not None:
+            at_least("shots", self.shots, 2, whole=True)  # training and validation
+        if self.augment is not None:
+            one_of("augment", self.augment, get_args(Augment))
+        one_of("negatives", self.negatives, ("balanced", "all"))
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain values."""

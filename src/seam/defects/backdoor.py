@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from seam.artefacts.yaml_file import read_yaml
+from seam.core.checks import is_number
 from seam.errors import ConfigError, in_line, nearest
 
 CORNERS = ("top-left", "top-right", "bottom-left", "bottom-right", "centre")
@@ -50,7 +51,7 @@ class Trigger:
     _pixels: NDArray[np.float32] | None = field(init=False, repr=False, compare=False, default=None)
 
     def __post_init__(self) -> None:
-        if not _is_number(self.opacity) or not 0 < self.opacity <= 1:
+        if not is_number(self.opacity) or not 0 < self.opacity <= 1:
             raise ConfigError(f"the trigger's opacity is {self.opacity}; give a share in (0, 1]")
         _check_position(self.position)
         if not isinstance(self.target_label, str):
@@ -216,7 +217,3 @@ def _checked(triggered: Any, images: Tensor) -> Tensor:
     if not bool(((triggered >= 0) & (triggered <= 1)).all()):
         raise ConfigError("the trigger's function gives pixels outside [0, 1]; clip them")
     return triggered
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from seam.core.checks import at_least, is_number, require
 from seam.defects.backdoor import Trigger
-from seam.errors import ConfigError
 
 PUBLISHED_EPSILON = 5.76
 """The published strength in /255: 0.1 of pixels that ImageNet's deviations (0.226 on average) have
@@ -47,12 +47,12 @@ class DefectsPlan:
 
     def __post_init__(self) -> None:
         for name, least in (("samples", 1), ("steps", 1), ("autoattack", 0)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
-                raise ConfigError(f"{name} is {value}; give a whole number, at least {least}")
-        if not 0 < self.epsilon <= 255:
-            raise ConfigError(
-                f"epsilon is {self.epsilon}; give a number of pixel values (of 255), above 0"
-            )
-        if not self.attacks and self.trigger is None:
-            raise ConfigError("neither attacks nor a trigger are to be measured; name one of them")
+            at_least(name, getattr(self, name), least, whole=True)
+        require(
+            is_number(self.epsilon) and 0 < self.epsilon <= 255,
+            f"epsilon is {self.epsilon}; give a number of pixel values (of 255), above 0",
+        )
+        require(
+            self.attacks or self.trigger is not None,
+            "neither attacks nor a trigger are to be measured; name one of them",
+        )
