@@ -14,7 +14,8 @@ import torch
 from common import RESULTS, arguments, resnet20, save
 
 from seam.core.problem import Problem
-from seam.data.prepare import DataConfig, prepare
+from seam.data.config import DataConfig
+from seam.data.prepare import prepare
 from seam.evaluation.accuracy import outputs_of, share_right
 from seam.masking.head import attach_head
 from seam.search.loop import begin, search

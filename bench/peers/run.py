@@ -34,7 +34,8 @@ from peers.shapes import resized, with_gathers, without_gathers
 from peers.tune import SCRATCH_RATE, levels_of, tune
 
 from seam.core.problem import Problem
-from seam.data.prepare import DataConfig, DataSource, prepare
+from seam.data.config import DataConfig
+from seam.data.prepare import DataSource, prepare
 from seam.errors import ConfigError
 from seam.evaluation.accuracy import first_images
 from seam.evaluation.cost import executed_macs

@@ -18,8 +18,9 @@ from torchvision.transforms import v2
 from seam.core.preprocessing import Preprocessing
 from seam.core.problem import Problem
 from seam.data import own
+from seam.data.config import DataConfig
 from seam.data.load import labels_of, load_splits
-from seam.data.prepare import DataConfig, ProblemData, prepare
+from seam.data.prepare import ProblemData, prepare
 from seam.errors import DataError
 
 NAMES = ("cat", "dog")

@@ -11,8 +11,9 @@ import torch
 
 from seam.core.preprocessing import Preprocessing
 from seam.core.problem import Problem
+from seam.data.config import DataConfig
 from seam.data.decode import CorruptImageError
-from seam.data.prepare import DataConfig, ProblemData, choose, prepare
+from seam.data.prepare import ProblemData, choose, prepare
 from seam.errors import ConfigError, DataError, LabelError
 from seam.models.zoo import CIFAR10_LABELS
 

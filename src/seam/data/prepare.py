@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from seam.core.checks import at_least, is_number, one_of, require
 from seam.core.preprocessing import Content, Preprocessing
 from seam.core.problem import Problem
 from seam.core.text import AnyPreprocessing, TextPreprocessing
-from seam.data.augment import Augment
+from seam.data.config import DataConfig
 from seam.data.decode import ImageSource
 from seam.data.folder import stray_files
 from seam.data.images import ImageSamples, read_pixels
@@ -31,45 +30,6 @@ DataSource = str | Path | Mapping[str, Any]
 PARTS = ("train", "validation", "test")
 TEST_SHARE = 0.1
 """Share of the samples that is set aside for the test where the data has no test split."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataConfig:
-    """How samples are chosen and split.
-
-    Args:
-        validation: share of the training split that choices are made by; data with a validation
-            split of its own keeps that.
-        shots: at most so many samples of each label, training and validation together.
-        negatives: one-vs-rest: ``balanced`` trains on as many others as there are positives,
-            ``all`` on all of them, weighted to count as much. Validation and test are balanced.
-        augment: of training images: ``none``, ``crop`` or ``crop+flip``; by default the last.
-            Texts are not augmented.
-        skip_bad: leave out images that cannot be read, and count them.
-        rename: data label to base label, for names that differ.
-    """
-
-    validation: float = 0.1
-    shots: int | None = None
-    negatives: Literal["balanced", "all"] = "balanced"
-    augment: Augment | None = None
-    skip_bad: bool = False
-    rename: dict[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        require(
-            is_number(self.validation) and 0 < self.validation < 1,
-            f"validation is {self.validation}; give a share in (0, 1)",
-        )
-        if self.shots is not None:
-            at_least("shots", self.shots, 2, whole=True)  # training and validation
-        if self.augment is not None:
-            one_of("augment", self.augment, get_args(Augment))
-        one_of("negatives", self.negatives, ("balanced", "all"))
-
-    def to_dict(self) -> dict[str, Any]:
-        """The settings as plain values."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from seam.core.config import Budget, Penalty, Pick, Safer, SearchConfig
 from seam.core.problem import Problem
-from seam.data.prepare import DataConfig
+from seam.data.config import DataConfig
 from seam.errors import ConfigError, nearest
 from seam.search.presets import default_pick, preset
 

@@ -1,0 +1,48 @@
+"""How the samples of a problem are chosen and split: a frozen config, checked when built."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, get_args
+
+from seam.core.checks import at_least, is_number, one_of, require
+from seam.data.augment import Augment
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """How samples are chosen and split.
+
+    Args:
+        validation: share of the training split that choices are made by; data with a validation
+            split of its own keeps that.
+        shots: at most so many samples of each label, training and validation together.
+        negatives: one-vs-rest: ``balanced`` trains on as many others as there are positives,
+            ``all`` on all of them, weighted to count as much. Validation and test are balanced.
+        augment: of training images: ``none``, ``crop`` or ``crop+flip``; by default the last.
+            Texts are not augmented.
+        skip_bad: leave out images that cannot be read, and count them.
+        rename: data label to base label, for names that differ.
+    """
+
+    validation: float = 0.1
+    shots: int | None = None
+    negatives: Literal["balanced", "all"] = "balanced"
+    augment: Augment | None = None
+    skip_bad: bool = False
+    rename: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        require(
+            is_number(self.validation) and 0 < self.validation < 1,
+            f"validation is {self.validation}; give a share in (0, 1)",
+        )
+        if self.shots is not None:
+            at_least("shots", self.shots, 2, whole=True)  # training and validation
+        if self.augment is not None:
+            one_of("augment", self.augment, get_args(Augment))
+        one_of("negatives", self.negatives, ("balanced", "all"))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as plain values."""
+        return asdict(self)
