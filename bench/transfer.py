@@ -44,6 +44,8 @@ BASES: dict[str, Callable[[Path], BaseModel]] = {
     "resnet20": resnet20,
     "mobilenet": partial(mobilenet, size=128),
 }
+WITHOUT_STATISTICS = ("mobilenet",)
+"""Statistics of their norm layers are folded into scale and shift: mean 0, variance 1."""
 REMOVED = (0.3, 0.5, 0.6, 0.7)
 REMOS_REMOVED = 0.1
 SETTINGS: dict[str, dict[str, Any]] = {"gtsrb": {"augment": "crop"}}
@@ -140,7 +142,12 @@ def theirs(
     if args.rate is not None:
         recipe = replace(recipe, rate=args.rate)
     adapter, model, points = student(
-        task, method, removed, recipe, say=lambda point: print(point, flush=True)
+        task,
+        method,
+        removed,
+        recipe,
+        say=lambda point: print(point, flush=True),
+        statistics=args.base not in WITHOUT_STATISTICS,
     )
     figures, _ = figures_of(task.compared.reader, model, task.baselines, task.data.test)
     name = f"{method}-{round(100 * removed)}-{args.seed}"

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from peers.shapes import reset
-from peers.tune import train_mode
+from peers.tune import headed, train_mode
 from torch import Tensor, nn
 
 from seam.artefacts.adapter import Adapter, BaseReference
@@ -71,10 +71,14 @@ SCRATCH = Recipe("adam", rate=0.003, head_rate=0.003, weight_decay=0.0)
 
 
 def student(
-    task: Task, method: str, removed: float, recipe: Recipe, *, say: Say
+    task: Task, method: str, removed: float, recipe: Recipe, *, say: Say, statistics: bool = True
 ) -> tuple[Adapter, Headed, list[dict[str, Any]]]:
-    """A trained student as an adapter and as a module, and its epochs; the best one is kept."""
-    model = task.headed().requires_grad_(True)
+    """A trained student as an adapter and as a module, and its epochs; the best one is kept.
+
+    Where the base's norm layers have no ``statistics`` they are set from the data first, as our
+    search does; the base gives the same answers then.
+    """
+    model = (task.headed() if statistics else headed(task)).requires_grad_(True)
     if method == "scratch":
         reset(model, seed=task.settings.seed)
     ways = {"magnitude": largest, "reinitialise": largest, "remos": relevant}

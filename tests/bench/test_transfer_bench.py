@@ -33,6 +33,7 @@ def task(base: seam.BaseModel) -> Task:
 
 def test_rows_have_the_same_split_and_steps(base: seam.BaseModel, tmp_path: Path) -> None:
     args = Namespace(
+        base="digits",
         methods=(*METHODS, *bench.OURS),
         removed=[0.5],
         epochs=2,
