@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
-from tables import MISSING, listed, markdown, over_seeds, provenance, spread
+from tables import MISSING, by_method, listed, markdown, over_seeds, provenance, spread
 
 Values = Mapping[str, Any]
 NAMES = {
@@ -25,14 +24,9 @@ def backdoor(found: Values | None) -> str:
         *("problem", "images a label", "method", "trigger succeeds", "on the base", "without it"),
         *("test accuracy", "against restricted", "weights kept", "seeds"),
     ]
-    groups: dict[tuple[str, int, str], list[Values]] = defaultdict(list)
-    for row in found["rows"]:
-        groups[row["problem"], row["shots"], row["method"]].append(row)
+    groups = by_method(found["rows"], ("problem", "shots", "method"), [*NAMES])
     rows = []
-    order = [*NAMES]
-    for (problem, shots, method), group in sorted(
-        groups.items(), key=lambda item: (item[0][0], item[0][1], order.index(item[0][2]))
-    ):
+    for (problem, shots, method), group in groups.items():
         clean = [row["without_trigger"]["value"] for row in group if row["without_trigger"]]
         rows.append(
             [

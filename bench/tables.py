@@ -11,7 +11,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,18 @@ def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]], note: str = ""
     lines = [heads, ["---", *["---:"] * (len(heads) - 1)], *filled]
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     return f"{table}\n\n{note}\n" if note and rows else f"{table}\n"
+
+
+def by_method(
+    rows: Iterable[Values], names: Sequence[str], methods: Sequence[str]
+) -> dict[tuple[Any, ...], list[Values]]:
+    """Rows by what they have under ``names``, sorted by it; methods as ``methods`` has them."""
+    groups: dict[tuple[Any, ...], list[Values]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[name] for name in names), []).append(row)
+    place = names.index("method")
+    order = {key: (*key[:place], methods.index(key[place]), *key[place + 1 :]) for key in groups}
+    return {key: groups[key] for key in sorted(groups, key=order.__getitem__)}
 
 
 def provenance(found: Values, file: str) -> str:

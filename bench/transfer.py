@@ -88,7 +88,7 @@ def rows_of(
             if method in OURS:
                 row, model = ours(task, method, args.students / name)
             else:
-                row, model = theirs(task, method, removed, args)
+                row, model = theirs(task, method, removed, args, args.students / name)
             clocks = {
                 "total": round(time.monotonic() - start, 2),
                 "cpu": round(time.process_time() - cpu, 2),
@@ -113,7 +113,7 @@ def facts_of(task: Task) -> dict[str, Any]:
     }
 
 
-def ours(task: Task, method: str, student: Path) -> tuple[dict[str, Any], nn.Module]:
+def ours(task: Task, method: str, folder: Path) -> tuple[dict[str, Any], nn.Module]:
     """Our own student, at the size that the task's settings ask for."""
     start, walk = time.monotonic(), Walk(task, None, Log())
     if method == "away":
@@ -123,7 +123,7 @@ def ours(task: Task, method: str, student: Path) -> tuple[dict[str, Any], nn.Mod
         walk.state.strategy = replace(walk.state.strategy, start=away)
     walk.run()
     done = finish(task, walk, None, start)
-    save_adapter(done.adapter, student / "adapter")
+    save_adapter(done.adapter, folder / "adapter")
     report = done.report
     keys = ("accuracy", "against_head_only", "density", "weights", "macs", "model", "picked")
     return {
@@ -135,7 +135,7 @@ def ours(task: Task, method: str, student: Path) -> tuple[dict[str, Any], nn.Mod
 
 
 def theirs(
-    task: Task, method: str, removed: float, args: Namespace
+    task: Task, method: str, removed: float, args: Namespace, folder: Path
 ) -> tuple[dict[str, Any], nn.Module]:
     """Another method's student, saved as an adapter."""
     recipe = RECIPES[args.recipe]
@@ -150,8 +150,7 @@ def theirs(
         statistics=args.base not in WITHOUT_STATISTICS,
     )
     figures, _ = figures_of(task.compared.reader, model, task.baselines, task.data.test)
-    name = f"{method}-{round(100 * removed)}-{args.seed}"
-    save_adapter(adapter, args.students / name / "adapter")
+    save_adapter(adapter, folder / "adapter")
     weights = sum(each.numel() for each in task.base.module.parameters())
     nonzero = sum(int((each != 0).sum()) for each in model.parameters())
     best = max(point["validation_accuracy"] for point in points)

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from tables import MISSING, listed, markdown, over_seeds, percent, provenance, spread
+from tables import by_method, listed, markdown, over_seeds, percent, provenance, spread
 
 Values = Mapping[str, Any]
 NAMES = {
@@ -28,19 +28,18 @@ def students(files: Sequence[Values]) -> str:
         *("base", "target", "method", "removed", "test accuracy", "base's features attacked"),
         *("base's logits attacked", "student attacked", "weights left", "CPU s", "seeds"),
     ]
-    order, groups = [*NAMES], _groups(files)
-    rows = []
-    for (base, target, method, removed), group in sorted(
-        groups.items(), key=lambda item: (*item[0][:2], order.index(item[0][2]), item[0][3])
-    ):
+    groups, rows = _groups(files), []
+    for (base, target, method, removed), group in groups.items():
         rows.append(
             [
                 base,
                 target,
-                NAMES[method],
-                percent(removed, 0) if removed else "",
+                *_named(method, removed),
                 over_seeds([row["accuracy"]["reengineered"] for row in group]),
-                *(_flipped(group, attack) for attack in (*ATTACKS, "adaptive")),
+                *(
+                    over_seeds([row["inheritance"][attack] for row in group])
+                    for attack in (*ATTACKS, "adaptive")
+                ),
                 spread([row["weights"]["kept"] / row["weights"]["base"] for row in group]),
                 f"{sum(row['seconds']['cpu'] for row in group) / len(group):.0f}",
                 listed([row["seed"] for row in group]),
@@ -64,10 +63,7 @@ def reductions(files: Sequence[Values]) -> str:
     heads = ["base", "target", "method", "removed", "accuracy", *(f"less by {a}" for a in ATTACKS)]
     groups = _groups(files)
     rows, every = [], defaultdict(list)
-    order = [*NAMES]
-    for (base, target, method, removed), group in sorted(
-        groups.items(), key=lambda item: (*item[0][:2], order.index(item[0][2]), item[0][3])
-    ):
+    for (base, target, method, removed), group in groups.items():
         plain = {row["seed"]: row for row in groups.get((base, target, "finetune", 0.0), [])}
         pairs = [(row, plain[row["seed"]]) for row in group if row["seed"] in plain]
         if method == "finetune" or not pairs:
@@ -83,18 +79,12 @@ def reductions(files: Sequence[Values]) -> str:
         "Accuracy: points above fine-tuning on the same seeds. Less: 1 - rate / fine-tuning's "
         "rate, in %, of rates that are means over seeds."
     )
-    return markdown(heads, rows, note) if rows else f"{MISSING}\n"
+    return markdown(heads, rows, note)
 
 
-def _groups(files: Iterable[Values]) -> dict[tuple[str, str, str, float], list[Values]]:
-    groups = defaultdict(list)
-    for row in (row for found in files for row in found["rows"]):
-        groups[row["base"], row["target"], row["method"], row["removed"]].append(row)
-    return groups
-
-
-def _flipped(group: Sequence[Values], attack: str) -> str:
-    return over_seeds([row["inheritance"][attack] for row in group])
+def _groups(files: Iterable[Values]) -> dict[tuple[Any, ...], list[Values]]:
+    rows = (row for found in files for row in found["rows"])
+    return by_method(rows, ("base", "target", "method", "removed"), [*NAMES])
 
 
 def _against(pairs: Sequence[tuple[Values, Values]]) -> dict[str, float]:
@@ -115,7 +105,10 @@ def _against(pairs: Sequence[tuple[Values, Values]]) -> dict[str, float]:
 
 def _line(method: str, removed: float, found: Mapping[str, float]) -> list[str]:
     return [
-        NAMES[method],
-        percent(removed, 0) if removed else "",
+        *_named(method, removed),
         *(percent(found[key], 1) for key in ("accuracy", *ATTACKS)),
     ]
+
+
+def _named(method: str, removed: float) -> list[str]:
+    return [NAMES[method], percent(removed, 0) if removed else ""]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -20,12 +20,22 @@ from seam.jobs.task import Task
 from seam.masking.parametrization import MaskSet
 from seam.search.attacked import Deviation
 from seam.search.saliency import saliency
-from seam.search.strategy import Look
+from seam.search.strategy import Look, by_saliency
 
-EPSILON, STEPS = 8.0, 40
-ADAPTIVE_STEPS = 20
+STRENGTH = Strength()
+ADAPTIVE = replace(STRENGTH, steps=20)
 AWAY = 0.5
 """How much of the relevance to attacks is taken from the relevance to the problem."""
+
+
+@dataclass(frozen=True)
+class Attacked:
+    """Images before and after attacks on a base, by attack, and how often those flip the base."""
+
+    images: Tensor
+    truth: Tensor
+    changed: dict[str, Tensor]
+    base: dict[str, dict[str, Any]]
 
 
 class Inherited:
@@ -38,35 +48,30 @@ class Inherited:
 
     def __init__(self, samples: int, *, validation: bool = False) -> None:
         self.samples, self.validation = samples, validation
-        self._made: dict[str, Tensor] | None = None
+        self._made: Attacked | None = None
 
     def __call__(self, student: nn.Module, task: Task) -> dict[str, Any]:
         """Flips by the base's features and logits, and by the student's own logits."""
         subjects = self._subjects(task, student)
         if self._made is None:
             self._made = self._attacked(subjects)
-        images, truth = self._made["clean"], self._made["truth"]
+        images, truth = self._made.images, self._made.truth
         model = on_pixels(student, subjects.preprocessing)
-        base = on_pixels(subjects.answers, subjects.preprocessing)
-        clean, before = predicted(model, images), predicted(base, images)
-        found: dict[str, Any] = {}
-        for name in ("features", "logits"):
-            changed = self._made[name]
-            found[name] = {
+        clean = predicted(model, images)
+        found: dict[str, Any] = {
+            name: {
                 **flip_rate(clean, predicted(model, changed), truth).to_dict(),
-                "base": flip_rate(before, predicted(base, changed), truth).to_dict(),
+                "base": self._made.base[name],
             }
+            for name, changed in self._made.changed.items()
+        }
         right = clean == truth
         own = logit_attack(
-            model,
-            images[right],
-            truth[right],
-            strength=Strength(epsilon=EPSILON, steps=ADAPTIVE_STEPS),
-            seed=subjects.seed,
+            model, images[right], truth[right], strength=ADAPTIVE, seed=subjects.seed
         )
         found["adaptive"] = flip_rate(truth[right], predicted(model, own), truth[right]).to_dict()
         where = "validation" if self.validation else "test"
-        return {**found, "epsilon": EPSILON, "attacked": len(images), "on": where}
+        return {**found, "epsilon": STRENGTH.epsilon, "attacked": len(images), "on": where}
 
     def _subjects(self, task: Task, student: nn.Module) -> Subjects:
         subjects = subjects_of(task, student)
@@ -76,19 +81,23 @@ class Inherited:
         assert isinstance(shown, ImageSamples)
         return replace(subjects, test=shown)
 
-    def _attacked(self, subjects: Subjects) -> dict[str, Tensor]:
+    def _attacked(self, subjects: Subjects) -> Attacked:
         numbers = drawn(len(subjects.test), self.samples, subjects.seed)
         images, truth = subjects.test.scaled(numbers).cpu(), subjects.test.targets[numbers].cpu()
         layer = feature_layer(subjects.base, subjects.example(), name=subjects.head_layer)
         features = features_on_pixels(subjects.base, layer, subjects.preprocessing)
         answers = on_pixels(subjects.answers, subjects.preprocessing)
-        how = {"strength": Strength(epsilon=EPSILON, steps=STEPS), "seed": subjects.seed}
-        return {
-            "clean": images,
-            "truth": truth,
-            "features": feature_attack(features, images, **how),
-            "logits": logit_attack(answers, images, truth, **how),
+        seed = subjects.seed
+        changed = {
+            "features": feature_attack(features, images, strength=STRENGTH, seed=seed),
+            "logits": logit_attack(answers, images, truth, strength=STRENGTH, seed=seed),
         }
+        before = predicted(answers, images)
+        base = {
+            name: flip_rate(before, predicted(answers, after), truth).to_dict()
+            for name, after in changed.items()
+        }
+        return Attacked(images, truth, changed, base)
 
 
 def away_from_attacks(look: Look, preprocessing: Preprocessing) -> dict[str, Tensor]:
@@ -97,11 +106,11 @@ def away_from_attacks(look: Look, preprocessing: Preprocessing) -> dict[str, Ten
     Both in units of their own mean. A weight is relevant to attacks where its removal changes how
     far the features of a moved image get from those of the image.
     """
-    own = saliency(look.masks, (lambda batch=batch: look.loss(batch) for batch in look.batches()))
+    own = by_saliency(look)
     assert isinstance(look.masks, MaskSet)
     backbone = look.masks.module
     features = copy.deepcopy(backbone).requires_grad_(False)
-    attack = Deviation(features, preprocessing, epsilon=EPSILON, steps=2)
+    attack = Deviation(features, preprocessing, epsilon=STRENGTH.epsilon, steps=2)
     generator = torch.Generator().manual_seed(0)
 
     def distance(images: Tensor) -> Tensor:

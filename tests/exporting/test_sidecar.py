@@ -60,7 +60,10 @@ CHANGES = {
     "other size of images": (put("preprocessing", "size", value=9), "takes images of shape"),
     "size a text": (put("preprocessing", "size", value="8"), "something else than numbers"),
     "mean a number": (put("preprocessing", "mean", value=0.5), "is damaged"),
-    "not a number": (put("preprocessing", "mean", value=[float("nan")]), "else than numbers"),
+    "not a number": (
+        put("preprocessing", "mean", value=[float("nan")]),
+        "something else than numbers",
+    ),
     "unknown key": (put("preprocessing", "sharpen", value=1), "is damaged"),
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
-from seam.core.checks import at_least, is_number, one_of, require
+from seam.core.checks import is_number, one_of, require
 from seam.data.augment import Augment
 
 
@@ -37,8 +37,10 @@ class DataConfig:
             is_number(self.validation) and 0 < self.validation < 1,
             f"validation is {self.validation}; give a share in (0, 1)",
         )
-        if self.shots is not None:
-            at_least("shots", self.shots, 2, whole=True)  # training and validation
+        require(
+            self.shots is None or (isinstance(self.shots, int) and self.shots >= 2),
+            f"shots is {self.shots}; give a whole number, at least 2 (training and validation)",
+        )
         if self.augment is not None:
             one_of("augment", self.augment, get_args(Augment))
         one_of("negatives", self.negatives, ("balanced", "all"))

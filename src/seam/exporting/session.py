@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from seam.artefacts.atomic import shown
+from seam.core.checks import at_least
 from seam.errors import ConfigError, DataError, ModelError, SeamError, in_line
 from seam.exporting.damage import check_openvino, check_program
 from seam.exporting.extras import needs
@@ -61,8 +62,8 @@ def open_session(path: Path, *, threads: int | None = None, batch: int | None = 
         raise ConfigError(
             f"no runtime is known for {shown(path)}; give a file ending in {', '.join(SESSIONS)}"
         )
-    if threads is not None and threads < 1:
-        raise ConfigError(f"threads is {threads}; give a whole number, at least 1")
+    if threads is not None:
+        at_least("threads", threads, 1, whole=True)
     if not path.is_file():
         raise ModelError(f"model file {shown(path)} is missing; export again with seam export")
     if kind.extra is not None:
