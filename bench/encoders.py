@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from common import RESULTS, Log, arguments, save
+from groups import SIGNS
 
 from seam.core.problem import Problem
 from seam.jobs.direct import reengineer
@@ -34,8 +35,6 @@ DATA: dict[str, tuple[str, dict[str, Any]]] = {
     "vit": ("gtsrb", {"augment": "crop"}),
 }
 """Data of a base, and settings for it: mirrored traffic signs mean something else."""
-WARNINGS = (18, 32)
-"""General caution to Wild animals crossing: the triangular signs are numbered one after another."""
 
 
 def problems(kind: str, base: BaseModel) -> dict[str, Problem]:
@@ -45,12 +44,7 @@ def problems(kind: str, base: BaseModel) -> dict[str, Problem]:
             "intents about cards": Problem.of([name for name in base.labels if "card" in name]),
             "lost or stolen card, or not": Problem.of(["lost_or_stolen_card"]),
         }
-    limits = [name for name in base.labels if name.startswith("Speed limit")]
-    return {
-        "speed limits": Problem.of(limits),
-        "warning signs": Problem.of(list(base.labels[slice(*WARNINGS)])),
-        "stop, or not": Problem.of(["Stop"]),
-    }
+    return {name: Problem.of(list(labels)) for name, labels in SIGNS.items()}
 
 
 def row_of(

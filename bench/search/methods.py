@@ -44,10 +44,28 @@ def one_look(start: Callable[..., Any], **others: Callable[..., Any]) -> Method:
     return Method(changes=FIXED, strategy={"start": start, **others})
 
 
+def tuned(strategy: Mapping[str, Callable[..., Any]] | None = None, **changes: Any) -> Method:
+    """Preset `tuned` with one thing changed."""
+    return Method("tuned", changes, strategy or {})
+
+
+ABLATIONS: dict[str, Method] = {
+    "from magnitude": tuned({"start": parts.magnitude}),
+    "scores stay": tuned(score_lr=0.0),
+    "norm and biases": tuned(tune="norm"),
+    "statistics stay": tuned(norm="frozen"),
+    "true labels": tuned(distill=0.0),
+    "half true labels": tuned(distill=0.5),
+    "temperature 1": tuned(temperature=1.0),
+    "one answer an image": tuned(views=0),
+    "even levels": tuned(growth=1.0),
+    "ten levels": tuned(growth=1.0, levels=10),
+    "one level": tuned(levels=1),
+}
 METHODS: dict[str, Method] = {
     "default": Method(),
     "tuned": Method(preset="tuned"),
-    "tuned, from magnitude": Method(preset="tuned", strategy={"start": parts.magnitude}),
+    **{f"tuned, {name}": each for name, each in ABLATIONS.items()},
     "paper": Method(preset="paper"),
     "magnitude": one_look(parts.magnitude),
     "magnitude, per layer": one_look(parts.magnitude, keep=parts.each_layer),

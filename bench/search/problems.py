@@ -1,14 +1,21 @@
-"""The problems of the comparison: a base, a problem on its data, and how many samples a label."""
+"""The problems of the comparison: a base, a problem on its data, and how many samples a label.
+
+The ResNet-20 and the VGG-16 were trained on all training images, and the frames of `gtsrb` come in
+tracks, so their validation images are one half of the test split, and test images the other.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import datasets
 import numpy as np
 from common import mobilenet, resnet20, vgg16
-from groups import GROUPS
+from groups import GROUPS, SIGNS
+from signs_base import signs_resnet20
 
 from seam.core.problem import Problem
 from seam.models.base import BaseModel
@@ -19,11 +26,37 @@ CIFAR10 = (
 )
 SUBSETS_SEED = 5
 FEW = (10, 50, 200)
-BASES: dict[str, tuple[Callable[[Path], BaseModel], str]] = {
-    "resnet20": (resnet20, "cifar10"),
-    "vgg16": (vgg16, "cifar10"),
-    "mobilenetv2": (mobilenet, "imagenet40_64px"),
+HALVES_SEED = 7
+
+
+@dataclass(frozen=True)
+class Base:
+    """A base and its data; ``halved`` where half of the test split is to be validation data."""
+
+    load: Callable[[Path], BaseModel]
+    folder: str
+    halved: bool = True
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def data(self, shared: Path) -> Any:
+        """What a search takes as data."""
+        folder = str(shared / "data" / self.folder)
+        if not self.halved:
+            return folder
+        whole = datasets.load_dataset(folder)
+        halves = whole["test"].train_test_split(
+            test_size=0.5, seed=HALVES_SEED, stratify_by_column="label"
+        )
+        return {"train": whole["train"], "validation": halves["train"], "test": halves["test"]}
+
+
+BASES = {
+    "resnet20": Base(resnet20, "cifar10"),
+    "vgg16": Base(vgg16, "cifar10"),
+    "resnet20-signs": Base(signs_resnet20, "gtsrb", settings={"augment": "crop"}),
+    "mobilenetv2": Base(mobilenet, "imagenet40_64px", halved=False, settings={"batch_size": 32}),
 }
+"""Mirrored signs mean something else."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +88,10 @@ def cases() -> dict[str, Case]:
     whole = {
         **{f"resnet20/{n}": Case("resnet20", p) for n, p in {**singles, **triples}.items()},
         **{f"vgg16/{n}": Case("vgg16", p) for n, p in list(triples.items())[:3]},
+        **{
+            f"resnet20-signs/{name}": Case("resnet20-signs", Problem.of(list(labels)))
+            for name, labels in SIGNS.items()
+        },
         **{
             f"mobilenetv2/{name}": Case("mobilenetv2", Problem.subset(list(labels)))
             for name, labels in GROUPS.items()

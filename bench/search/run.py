@@ -26,13 +26,14 @@ from search.methods import METHODS, Method
 from search.problems import BASES, Case, cases
 
 from seam.artefacts.adapter import apply_adapter
+from seam.core.config import Pick
 from seam.evaluation.accuracy import outputs_of, share_right
 from seam.jobs.measure import paired
 from seam.jobs.observe import Silent
 from seam.jobs.result import adapter_of
 from seam.jobs.task import Task
 from seam.jobs.walk import Walk
-from seam.search.frontier import Point
+from seam.search.frontier import Point, pick
 from seam.search.loop import SALIENCY_BATCHES
 
 SIZES = (0.4, 0.2, 0.1)
@@ -73,22 +74,27 @@ def searched(task: Task, method: Method) -> tuple[Walk, list[dict[str, Any]]]:
 
 
 def on_test(task: Task, walk: Walk, points: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Test accuracy of the point that validation chooses at each size, against restricted."""
+    """Test accuracy against restricted: of the most accurate point at each size, and of the pick.
+
+    The pick, of size None, is the smallest point no worse than restricted. Validation chooses.
+    """
     epochs = {point.epoch: point for point in walk.frontier}
     mine = [point for point in points if point["epoch"] in epochs]
+    chosen: dict[float | None, int] = {None: pick(walk.frontier, Pick(), task.compared.bars).epoch}
+    for size in SIZES:
+        best = best_within(mine, "density", size)
+        if best is not None:
+            chosen[size] = best["epoch"]
     test = task.data.test
     restricted = task.baselines.predictions(outputs_of(task.compared.reader, test))["restricted"]
     rows = []
-    for size in SIZES:
-        chosen = best_within(mine, "density", size)
-        if chosen is None:
-            continue
-        adapter = adapter_of(task, walk.snapshot(epochs[chosen["epoch"]]))
+    for size, epoch in chosen.items():
+        adapter = adapter_of(task, walk.snapshot(epochs[epoch]))
         found = outputs_of(apply_adapter(adapter, task.base), test).argmax(1)
         rows.append(
             {
                 "size": size,
-                "epoch": chosen["epoch"],
+                "epoch": epoch,
                 "density": adapter.density,
                 "accuracy": share_right(found, test.targets).to_dict(),
                 "restricted": share_right(restricted, test.targets).to_dict(),
@@ -126,6 +132,7 @@ def task_for(whole: Task, method: Method, base: tuple[str, int], changes: dict[s
 def changes_of(args: Any, case: Case) -> dict[str, Any]:
     """What all methods have in common."""
     return {
+        **BASES[case.base].settings,
         "epochs": args.epochs,
         "seed": args.seed,
         "precision": args.precision,
@@ -151,8 +158,7 @@ def main() -> None:
         parser.error(f"there is no problem '{args.problem}'; --list names them")
     torch.set_num_threads(args.threads)
     case = known[args.problem]
-    load, data = BASES[case.base]
-    base = load(args.shared)
+    base = BASES[case.base].load(args.shared)
     facts, changes = (base.source, len(base.labels)), changes_of(args, case)
     folder = args.out or RESULTS / "search"
     whole = None
@@ -165,7 +171,7 @@ def main() -> None:
         method = METHODS[name]
         if whole is None:
             settings = method.plan(case.problem, facts, **changes)
-            whole = Task(base, case.problem, str(args.shared / "data" / data), settings)
+            whole = Task(base, case.problem, BASES[case.base].data(args.shared), settings)
         save(file, row_of(task_for(whole, method, facts, changes), name, args.problem))
 
 
