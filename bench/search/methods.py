@@ -1,8 +1,8 @@
 """The methods of the comparison: settings that differ from the preset's, and parts of a strategy.
 
-All but `paper`, `hard-concrete` and `tuned` share the preset's budget, levels, head, tuned
-parameters and distillation, so that one part differs at a time. Baselines of a single look have
-fixed scores.
+All but `bitmask`, `paper` and `hard-concrete` have the settings of `default` but for one part: where
+scores start, which are kept, how they become bits, how the rest learns. Methods of a single look
+have fixed scores.
 """
 
 from __future__ import annotations
@@ -44,28 +44,26 @@ def one_look(start: Callable[..., Any], **others: Callable[..., Any]) -> Method:
     return Method(changes=FIXED, strategy={"start": start, **others})
 
 
-def tuned(strategy: Mapping[str, Callable[..., Any]] | None = None, **changes: Any) -> Method:
-    """Preset `tuned` with one thing changed."""
-    return Method("tuned", changes, strategy or {})
+def ablated(strategy: Mapping[str, Callable[..., Any]] | None = None, **changes: Any) -> Method:
+    """Preset `default` with one thing changed."""
+    return Method(changes=changes, strategy=strategy or {})
 
 
 ABLATIONS: dict[str, Method] = {
-    "from magnitude": tuned({"start": parts.magnitude}),
-    "scores stay": tuned(score_lr=0.0),
-    "norm and biases": tuned(tune="norm"),
-    "statistics stay": tuned(norm="frozen"),
-    "true labels": tuned(distill=0.0),
-    "half true labels": tuned(distill=0.5),
-    "temperature 1": tuned(temperature=1.0),
-    "one answer an image": tuned(views=0),
-    "even levels": tuned(growth=1.0),
-    "ten levels": tuned(growth=1.0, levels=10),
-    "one level": tuned(levels=1),
+    "from magnitude": ablated({"start": parts.magnitude}),
+    "scores stay": ablated(score_lr=0.0),
+    "norm and biases": ablated(tune="norm"),
+    "statistics stay": ablated(norm="frozen"),
+    "true labels": ablated(distill=0.0),
+    "temperature 1": ablated(temperature=1.0),
+    "one answer an image": ablated(views=0),
+    "even levels": ablated(growth=1.0),
+    "one level": ablated(levels=1),
 }
 METHODS: dict[str, Method] = {
     "default": Method(),
-    "tuned": Method(preset="tuned"),
-    **{f"tuned, {name}": each for name, each in ABLATIONS.items()},
+    "bitmask": Method(preset="bitmask"),
+    **{f"default, {name}": each for name, each in ABLATIONS.items()},
     "paper": Method(preset="paper"),
     "magnitude": one_look(parts.magnitude),
     "magnitude, per layer": one_look(parts.magnitude, keep=parts.each_layer),

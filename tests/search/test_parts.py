@@ -1,6 +1,7 @@
 """Saliency, optimizer, schedules and the choice among points."""
 
 import math
+from dataclasses import replace
 from itertools import combinations, pairwise
 
 import pytest
@@ -114,8 +115,8 @@ WALK = [
     Point(2, 0.5, 0.958, 0.6, 0.0),
     Point(4, 0.2, 0.93, 0.3, 0.0),
 ]
-BARS = Bars({"full": 0.95, "restricted": 0.96})
-HIGH = Bars({"full": 0.99, "restricted": 0.99})
+BARS = Bars({"full": 0.95, "restricted": 0.96}, samples=1000)
+HIGH = Bars({"full": 0.99, "restricted": 0.99}, samples=1000)
 
 
 @pytest.mark.parametrize(
@@ -141,6 +142,15 @@ def test_paper_rule_without_a_good_point_weighs_accuracy_against_density() -> No
 
 def test_tolerance_without_a_good_point_takes_the_most_accurate() -> None:
     assert pick(WALK, Pick(), HIGH).epoch == 0
+
+
+@pytest.mark.parametrize(("samples", "epoch"), [(10, 0), (47, 0), (48, 4), (1000, 4)])
+def test_tolerance_takes_no_small_point_that_too_few_samples_speak_for(
+    samples: int, epoch: int
+) -> None:
+    level = [replace(point, validation_accuracy=1.0) for point in WALK]
+    assert pick(level, Pick(), Bars({"restricted": 1.0}, samples)).epoch == epoch
+    assert pick(level, Pick(rule="keep", value=0.2), Bars({}, samples)).epoch == 4
 
 
 @pytest.mark.parametrize("rule", ["keep", "keep_macs"])
@@ -235,18 +245,16 @@ def test_fewer_macs_keep_a_point_on_the_frontier() -> None:
 def test_unknown_preset_suggests() -> None:
     with pytest.raises(ConfigError, match="did you mean 'paper'"):
         preset("papper", Problem.one_vs_rest("a"))
-    assert set(PRESETS) == {"default", "tuned", "paper"}
+    assert set(PRESETS) == {"default", "bitmask", "paper"}
 
 
-def test_tuned_is_for_weights_that_would_not_adapt() -> None:
+def test_bitmask_is_for_weights_that_can_stay_as_they_are() -> None:
     problem = Problem.one_vs_rest("a")
-    config = preset("tuned", problem)
-    assert (config.tune, config.norm, config.head) == ("all", "train", "slice")
-    assert config.pressure == Budget(levels=4, growth=2.0)
-    with pytest.raises(ConfigError, match="preset 'default' tunes all that is kept here"):
-        preset("tuned", problem, granularity="channel")
+    assert (preset("bitmask", problem).tune, preset("default", problem).tune) == ("norm", "all")
+    with pytest.raises(ConfigError, match="preset 'bitmask' is for single weights"):
+        preset("bitmask", problem, granularity="channel")
     with pytest.raises(ConfigError, match="leave it out"):
-        preset("tuned", Problem.new_labels(["a", "b"]))
+        preset("bitmask", Problem.new_labels(["a", "b"]))
 
 
 def test_levels_split_the_walk_in_equal_ratios() -> None:

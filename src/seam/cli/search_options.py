@@ -98,7 +98,7 @@ HeadLayer = Annotated[
 Preset = Annotated[
     str,
     typer.Option(
-        help="default (one bit a weight), tuned (fewer weights, which adapt), paper (published).",
+        help="default, bitmask (values stay: one bit a weight), paper (published).",
         rich_help_panel=_SEARCH,
     ),
 ]

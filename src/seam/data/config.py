@@ -14,8 +14,9 @@ class DataConfig:
     """How samples are chosen and split.
 
     Args:
-        validation: share of the training split that choices are made by; data with a validation
-            split of its own keeps that.
+        validation: share of the training split that choices are made by; by default a tenth, or
+            as much as makes 50 samples where half is enough for that. Data with a validation split
+            of its own keeps that.
         shots: at most so many samples of each label, training and validation together.
         negatives: one-vs-rest: ``balanced`` trains on as many others as there are positives,
             ``all`` on all of them, weighted to count as much. Validation and test are balanced.
@@ -25,7 +26,7 @@ class DataConfig:
         rename: data label to base label, for names that differ.
     """
 
-    validation: float = 0.1
+    validation: float | None = None
     shots: int | None = None
     negatives: Literal["balanced", "all"] = "balanced"
     augment: Augment | None = None
@@ -34,7 +35,7 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         require(
-            is_number(self.validation) and 0 < self.validation < 1,
+            self.validation is None or (is_number(self.validation) and 0 < self.validation < 1),
             f"validation is {self.validation}; give a share in (0, 1)",
         )
         require(

@@ -30,6 +30,9 @@ DataSource = str | Path | Mapping[str, Any]
 PARTS = ("train", "validation", "test")
 TEST_SHARE = 0.1
 """Share of the samples that is set aside for the test where the data has no test split."""
+VALIDATION_SHARE = 0.1
+ENOUGH = 50
+"""Validation samples; fewer cannot tell that a small point is no worse (`seam.search.frontier`)."""
 
 
 @dataclass(frozen=True)
@@ -214,7 +217,8 @@ def choose(
         name: np.flatnonzero(targets_of(images.labels, members) >= 0)
         for name, images in splits.items()
     }
-    _divide(numbers, {name: images.labels for name, images in splits.items()}, config, rng)
+    one = members[1][0] if strict else None
+    _divide(numbers, {name: images.labels for name, images in splits.items()}, config, rng, one)
     splits = {part: splits.get(part, splits["train"]) for part in PARTS}
     if strict:
         # Choices and figures are balanced in any case: among a thousand labels, a model that always
@@ -231,11 +235,13 @@ def _divide(
     labels: Mapping[str, NDArray[np.int64]],
     config: DataConfig,
     rng: np.random.Generator,
+    one: int | None,
 ) -> None:
     """Take the parts that the data does not have out of its train split; few shots of each label.
 
     The test part comes first, so it depends on neither ``shots`` nor ``validation``; which of
-    its negatives a one-vs-rest problem draws does, for they come from the same generator.
+    its negatives a one-vs-rest problem, that of label ``one``, draws does, for they come from the
+    same generator.
     """
 
     def hold_out(part: str, share: float) -> None:
@@ -248,14 +254,29 @@ def _divide(
 
     if "test" not in labels:
         hold_out("test", TEST_SHARE)
+    share = config.validation or _enough(labels["train"][numbers["train"]], config.shots, one)
     if config.shots is not None:
         held = 0
         if "validation" in labels:
-            held = min(config.shots - 1, max(1, round(config.validation * config.shots)))
+            held = min(config.shots - 1, max(1, round(share * config.shots)))
             draw("validation", held)
         draw("train", config.shots - held)
     if "validation" not in labels:
-        hold_out("validation", config.validation)
+        hold_out("validation", share)
+
+
+def _enough(labels: NDArray[np.int64], shots: int | None, one: int | None) -> float:
+    """The share of training samples that choices are made by: a tenth, but not too few to tell.
+
+    Of each label at most ``shots`` count; of the others than ``one``, a one-vs-rest problem's, as
+    many as there are of it.
+    """
+    counts = np.minimum(np.bincount(labels), len(labels) if shots is None else shots)
+    total = int(counts.sum())
+    if one is not None:
+        total = 2 * min(int(counts[one]), total - int(counts[one]))
+    share = ENOUGH / max(1, total)
+    return share if VALIDATION_SHARE < share <= 0.5 else VALIDATION_SHARE
 
 
 def _without(split: Split, part: str, kept: list[int]) -> Split:

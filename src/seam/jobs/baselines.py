@@ -94,7 +94,8 @@ class LabelBaselines:
     def bars(self, logits: Tensor, targets: Tensor) -> Bars:
         """Full and restricted accuracy on given (validation) logits."""
         found = self.predictions(logits)
-        return Bars({n: share_right(found[n], targets).value for n in ("full", "restricted")})
+        right = {name: share_right(found[name], targets).value for name in ("full", "restricted")}
+        return Bars(right, samples=len(targets))
 
     def headed(self, base: BaseModel, kind: Head, *, seed: int) -> Headed:
         """The base with a new head; a ``slice`` one has the threshold in it."""

@@ -48,7 +48,7 @@ class NewLabelBaselines:
     def bars(self, features: Tensor, targets: Tensor) -> Bars:
         """Points are held against the most accurate one: a head alone is a low bar."""
         right = share_right(self.predictions(features)["head_only"], targets).value
-        return Bars({"head_only": right}, tolerance=None, paper="head_only")
+        return Bars({"head_only": right}, len(targets), tolerance=None, paper="head_only")
 
     def headed(self, base: BaseModel, kind: Head, *, seed: int) -> Headed:
         """The base with the trained head in the place of its own.

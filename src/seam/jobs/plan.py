@@ -85,7 +85,7 @@ def plan(
 
     Args:
         problem: decides, with the preset and the base, the published learning rates.
-        preset_name: ``default`` or ``paper``.
+        preset_name: ``default``, ``bitmask`` or ``paper``.
         base: the base model's name, as ``zoo:cifar_vgg16``, and its number of labels.
         changes: any field of `Plan`, `SearchConfig`, `DataConfig`; ``score_lr``, ``head_lr``,
             ``tune_lr``, ``alpha``, ``final_density``, ``final_macs``, ``final_latency``,

@@ -11,6 +11,8 @@ from seam.core.config import Pick
 from seam.errors import ConfigError
 
 SIZES = {"keep": "density", "keep_macs": "macs", "keep_latency": "latency"}
+DOUBT = 0.015
+"""How much more than its tolerance a point may have lost, as far as the samples tell."""
 
 
 @dataclass(frozen=True)
@@ -43,14 +45,15 @@ class Point:
 class Bars:
     """The baselines' validation accuracies, and which of them points are held against.
 
-    >>> Bars({"full": 0.7, "restricted": 0.8}).accuracies["restricted"]
+    >>> Bars({"full": 0.7, "restricted": 0.8}, samples=100).accuracies["restricted"]
     0.8
 
-    ``tolerance`` and ``paper`` name those of the two rules; without a name it is the accuracy of
-    the most accurate point.
+    ``samples`` is how many they were counted on. ``tolerance`` and ``paper`` name those of the two
+    rules; without a name it is the accuracy of the most accurate point.
     """
 
     accuracies: Mapping[str, float]
+    samples: int
     tolerance: str | None = "restricted"
     paper: str | None = "full"
 
@@ -125,10 +128,24 @@ def pick(points: Sequence[Point], rule: Pick, bars: Bars) -> Point:
     name = bars.paper if rule.rule == "paper" else bars.tolerance
     most = max(point.validation_accuracy for point in points)
     bar = bars.accuracies[name] if name is not None else most
-    bar -= 0 if rule.rule == "paper" else rule.value
-    good = [point for point in points if point.validation_accuracy >= bar - 1e-9]
+    value = 0.0 if rule.rule == "paper" else rule.value
+    good = [point for point in points if point.validation_accuracy >= bar - value - 1e-9]
+    if rule.rule == "tolerance":
+        shown = value + DOUBT + 1e-9
+        good = [p for p in good if _lost(bar - p.validation_accuracy, bars.samples) <= shown]
     if good:
         return min(good, key=lambda p: (p.density, -p.validation_accuracy))
     if rule.rule == "paper":
         return max(points, key=lambda p: p.validation_accuracy - p.density)
-    return max(points, key=lambda p: (p.validation_accuracy, -p.density))
+    return max(points, key=lambda p: (p.validation_accuracy, p.density))
+
+
+def _lost(share: float, samples: int) -> float:
+    """The share of samples that a point is to be expected to lose, having lost ``share`` of some.
+
+    Laplace's rule of succession: few samples that lost nothing say little.
+
+    >>> [round(_lost(0.0, samples), 3) for samples in (10, 48, 1000)]
+    [0.083, 0.02, 0.001]
+    """
+    return (samples * max(0.0, share) + 1) / (samples + 2)

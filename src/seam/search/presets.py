@@ -17,7 +17,7 @@ from seam.core.config import (
 from seam.core.problem import Problem
 from seam.errors import ConfigError, nearest
 
-PRESETS = ("default", "tuned", "paper")
+PRESETS = ("default", "bitmask", "paper")
 ADAPTS: dict[str, Any] = {
     "start": "saliency",
     "rates": Rates(score=0.03, head=0.01, tune=0.003, method="normalized"),
@@ -63,8 +63,8 @@ def preset(
 ) -> SearchConfig:
     """The settings of preset ``name`` for a kind of problem and a base (its name, its labels).
 
-    Single weights of ``default`` keep their values, so that an adapter is one bit a weight; those
-    of ``tuned`` adapt, and travel with it. Channels, and weights for new labels, always adapt.
+    What ``default`` keeps adapts to the problem, and its values travel with the adapter; what
+    ``bitmask`` keeps stays as it is, so that an adapter is one bit a weight.
 
     >>> preset("paper", Problem.one_vs_rest("cat")).pressure
     Penalty(alpha=1.0, stop=None)
@@ -84,10 +84,10 @@ def preset(
             "preset 'paper' removes single weights, as published; leave --granularity channel out, "
             "or give --preset default"
         )
-    if name == "tuned" and (granularity == "channel" or problem.kind == "new-labels"):
+    if name == "bitmask" and (granularity == "channel" or problem.kind == "new-labels"):
         raise ConfigError(
-            "preset 'tuned' is for single weights and the base's own labels; leave it out: "
-            "preset 'default' tunes all that is kept here"
+            "preset 'bitmask' is for single weights and the base's own labels, where values can "
+            "stay as they are; leave it out"
         )
     if problem.kind == "new-labels":
         return _transfer(name, granularity)
@@ -112,23 +112,23 @@ def preset(
             channels=Channels(floor=0.5),
             **TAUGHT,
         )
-    if name == "tuned":
+    if name == "bitmask":
         return SearchConfig(
-            preset="tuned",
+            preset="bitmask",
             epochs=20,
-            pressure=Budget(levels=4, growth=2.0),
+            start="saliency",
+            pressure=Budget(),
+            rates=Rates(score=0.03, head=0.01, tune=0.005, method="normalized"),
             head="slice",
-            **TAUGHT,
+            tune="norm",
+            distill=0.5,
         )
     return SearchConfig(
         preset="default",
         epochs=20,
-        start="saliency",
-        pressure=Budget(),
-        rates=Rates(score=0.03, head=0.01, tune=0.005, method="normalized"),
+        pressure=Budget(levels=4, growth=2.0),
         head="slice",
-        tune="norm",
-        distill=0.5,
+        **TAUGHT,
     )
 
 
