@@ -68,7 +68,8 @@ def settings_of(problem: Problem, method: str, shots: int, seed: int) -> Plan:
     given = {**SETTINGS, "shots": shots, "seed": seed, "epochs": EPOCHS.get(shots, 8)}
     if method == "finetune":
         given |= {"distill": 0.0}
-    return plan(problem, safer="triggers" if method == "safer" else None, **given)
+    safer = "triggers" if method == "safer" else None
+    return plan(problem, preset_name="bitmask", safer=safer, **given)
 
 
 def result_of(

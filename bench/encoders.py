@@ -26,7 +26,7 @@ from seam.models.load import load_base
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "channel": {"levels": 2, "growth": 3.0, "views": 0, "tune_lr": 0.001},
-    "weight": {"levels": 3},
+    "weight": {"preset_name": "bitmask", "levels": 3},
 }
 SIZES = {"channel": ("keep_macs",), "weight": ("keep", "final_density")}
 COMMON = {"epochs": 12, "precision": "bfloat16"}

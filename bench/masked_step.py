@@ -163,11 +163,11 @@ def main() -> None:
     rows = []
     for name in args.models:
         plain = plain_step(name)
-        kinds = {kind: masked_step(name, kind, 10_000) for kind in ("default", "paper")}
+        kinds = {kind: masked_step(name, kind, 10_000) for kind in ("bitmask", "paper")}
         for step in (plain, *kinds.values()):
             for _ in range(3):
                 step()
-        times: dict[str, list[float]] = {"plain": [], "default": [], "paper": []}
+        times: dict[str, list[float]] = {"plain": [], "bitmask": [], "paper": []}
         for _ in range(args.steps):
             times["plain"].append(timed(plain))
             for kind, step in kinds.items():

@@ -51,6 +51,7 @@ def main() -> None:
     problem = Problem.subset(VEHICLES)
     settings = plan(
         problem,
+        preset_name="bitmask",
         epochs=args.epochs,
         levels=args.levels,
         final_density=args.final_density,

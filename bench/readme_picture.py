@@ -1,7 +1,7 @@
-"""The README's picture: what `paper` and `default` reach on ResNet-20, airplane or not.
+"""The README's picture: what some searches reach on ResNet-20, airplane or not.
 
-Reads the runs that `default_vs_paper.py` wrote (every point of every seed, not only the merged
-table), and draws validation accuracy against density with the restricted base's as a line.
+Reads results of `bench/search/run.py`, those with the most images of the problem, and draws
+validation accuracy against density with the restricted base's as a line.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from typing import Any
 
 from tables import PICTURE, RESULTS, ROOT
 
-from seam.reporting.plots import BLUE, INK, ORANGE
+from seam.reporting.plots import BLUE, GREY, INK, ORANGE
 from seam.search.frontier import Point, staircase
 
 STYLES = {
     "paper": (ORANGE, "published search (paper)"),
+    "bitmask": (GREY, "values stay (bitmask)"),
     "default": (BLUE, "seam's search (default)"),
 }
 
@@ -30,26 +31,27 @@ def draw(runs: Sequence[Mapping[str, Any]], file: Path) -> None:
     figure = Figure(figsize=(7.2, 4.2), dpi=130, layout="constrained")
     axes = figure.subplots()
     fields = Point.__dataclass_fields__
-    for preset, (colour, title) in STYLES.items():
-        mine = [run for run in runs if run["preset"] == preset]
+    for method, (colour, title) in STYLES.items():
+        mine = [run for run in runs if run["method"] == method]
         for run in mine:
-            points = [Point(**{key: row[key] for key in fields}) for row in run["history"]]
+            points = [Point(**{key: row[key] for key in fields}) for row in run["points"]]
             best = staircase(points)
             axes.scatter(*curve(points), s=7, color=colour, alpha=0.4, linewidths=0)
             axes.plot(*curve(best), marker="o", markersize=3.5, linewidth=1, color=colour)
         if mine:
             seeds = ", ".join(str(run["seed"]) for run in mine)
             axes.plot([], [], marker="o", color=colour, label=f"{title}, seeds {seeds}")
-    bars = [run["report"]["validation"]["restricted"] for run in runs]
+    bars = [run["validation"]["restricted"] for run in runs]
     axes.axhspan(100 * min(bars), 100 * max(bars), color=INK, alpha=0.1, linewidth=0)
     axes.axhline(
         100 * sum(bars) / len(bars), color=INK, linewidth=1, linestyle="--", label="restricted base"
     )
-    count = runs[0]["report"]["samples"]["validation"]
+    count = runs[0]["samples"]["validation"]
     axes.set_xscale("log")
     axes.set_xlabel("density: kept share of the maskable weights, % (log scale)")
     axes.set_ylabel(f"validation accuracy, % (n = {count:,})")
-    axes.set_title(f"CIFAR-10 ResNet-20: {runs[0]['label']} or not", fontsize=10, loc="left")
+    title = f"{runs[0]['problem']}, {runs[0]['samples']['train']:,} training images"
+    axes.set_title(title, fontsize=10, loc="left")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.grid(alpha=0.25)
     axes.legend(frameon=False, loc="lower right", fontsize=9)
@@ -64,15 +66,16 @@ def curve(points: Sequence[Point]) -> tuple[list[float], list[float]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--label", default="airplane")
-    parser.add_argument("--runs", type=Path, default=ROOT / RESULTS / "default_vs_paper")
+    parser.add_argument("--problem", default="resnet20/airplane")
+    parser.add_argument("--runs", type=Path, default=ROOT / RESULTS / "search")
     parser.add_argument("--out", type=Path, default=ROOT / PICTURE)
     args = parser.parse_args()
     runs = [json.loads(file.read_text()) for file in sorted(args.runs.glob("*.json"))]
-    runs = [run for run in runs if run["label"] == args.label]
+    runs = [run for run in runs if run["problem"] == args.problem]
     if not runs:
-        parser.error(f"no run of '{args.label}' in {args.runs}; run bench/default_vs_paper.py")
-    draw(runs, args.out)
+        parser.error(f"no run of '{args.problem}' in {args.runs}; run bench/search/run.py")
+    most = max(run["samples"]["train"] for run in runs)
+    draw([run for run in runs if run["samples"]["train"] == most], args.out)
 
 
 if __name__ == "__main__":

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tables import interval, listed, markdown, over_seeds, provenance, spread
+from tables import listed, markdown, over_seeds, provenance, spread
 
 Values = Mapping[str, Any]
 
 
 def searches(runs: Sequence[Values]) -> str:
-    """Hypervolume, and test accuracy against restricted at sizes fixed beforehand."""
-    sizes = sorted({row["size"] for run in runs for row in run["test"]}, reverse=True)
+    """Hypervolume, the picked point, and test accuracy against restricted at sizes fixed before."""
+    sizes = _sizes(runs)
     heads = [
-        *("problem", "method", "hypervolume", "steps", "CPU seconds", "restricted"),
+        *("problem", "method", "hypervolume", "steps", "CPU seconds", "picked density"),
+        "picked, against restricted",
         *(f"against restricted at {100 * size:g} %" for size in sizes),
         "seeds",
     ]
@@ -24,7 +25,6 @@ def searches(runs: Sequence[Values]) -> str:
     for key in sorted(keys, key=lambda key: (key[:2], -volumes[key])):
         mine = _group(runs, key)
         last = [run["points"][-1] for run in mine]
-        tested = [run["test"][0]["restricted"] for run in mine if run["test"]]
         rows.append(
             [
                 f"{key[0]}, {key[1]:,} images",
@@ -32,20 +32,67 @@ def searches(runs: Sequence[Values]) -> str:
                 spread([run["hypervolume"]["density"] for run in mine]),
                 listed([point["steps"] for point in last]),
                 f"{sum(point['cpu_seconds'] for point in last) / len(last):.0f}",
-                interval(tested[0]) if tested else "",
-                *(_against(mine, size) for size in sizes),
+                spread([row["density"] for row in _at(mine, None)]),
+                *(_against(mine, size) for size in (None, *sizes)),
                 listed([run["seed"] for run in mine]),
             ]
         )
-    n = listed([run["samples"]["validation"] for run in runs])
     note = (
-        f"All in %, differences in points; in brackets the 95 % interval, of several seeds lowest "
-        f"to highest. Hypervolume: the mean over log density, 1 to 100 %, of the best validation "
-        f"accuracy (n = {n}) at no more than that, counted above chance. Seconds hold the "
-        "measurements between epochs, and are of a machine with other work. "
+        f"{_note(runs)} Hypervolume: the mean over log density, 1 to 100 %, of the best validation "
+        "accuracy at no more than that, counted above chance. Seconds hold the measurements "
+        "between epochs, and are of a machine with other work. "
         + provenance(runs[0] if runs else {}, "search/*.json")
     )
     return markdown(heads, rows, note)
+
+
+def reuse(runs: Sequence[Values]) -> str:
+    """What preset `default` reaches: the point it picks, and sizes fixed beforehand."""
+    mine = [run for run in runs if run["method"] == "default"]
+    sizes = _sizes(mine)
+    heads = [
+        *("problem", "training images", "restricted", "picked: density", "accuracy"),
+        "against restricted",
+        *(f"`--keep {size:g}`" for size in sizes),
+        "seeds",
+    ]
+    rows = []
+    for key in sorted({(run["problem"], run["samples"]["train"], "default") for run in mine}):
+        group = _group(mine, key)
+        picked = _at(group, None)
+        rows.append(
+            [
+                key[0],
+                f"{key[1]:,}",
+                over_seeds([row["restricted"] for row in picked]),
+                spread([row["density"] for row in picked]),
+                over_seeds([row["accuracy"] for row in picked]),
+                *(_against(group, size) for size in (None, *sizes)),
+                listed([run["seed"] for run in group]),
+            ]
+        )
+    note = (
+        f"{_note(mine)} Under `--keep`: points against restricted at that share of the weights. "
+        + provenance(mine[0] if mine else {}, "search/*.json")
+    )
+    return markdown(heads, rows, note)
+
+
+def _sizes(runs: Sequence[Values]) -> list[float]:
+    """Sizes fixed beforehand, largest first."""
+    found = {row["size"] for run in runs for row in run["test"] if row["size"] is not None}
+    return sorted(found, reverse=True)
+
+
+def _note(runs: Sequence[Values]) -> str:
+    held, tested = (
+        listed([run["samples"][part] for run in runs]) for part in ("validation", "test")
+    )
+    return (
+        "All in %, differences in points, on test images; in brackets the 95 % interval, of "
+        f"several seeds lowest to highest. Chosen on validation images (n = {held}), tested on "
+        f"others (n = {tested})."
+    )
 
 
 def _group(runs: Sequence[Values], key: tuple[Any, ...]) -> list[Values]:
@@ -58,6 +105,11 @@ def _mean_volume(runs: Sequence[Values]) -> float:
     return total / len(runs)
 
 
-def _against(runs: Sequence[Values], size: float) -> str:
-    found = [r["against_restricted"] for run in runs for r in run["test"] if r["size"] == size]
+def _at(runs: Sequence[Values], size: float | None) -> list[Values]:
+    """The tested points of a size, or those that the rule picked (None)."""
+    return [row for run in runs for row in run["test"] if row["size"] == size]
+
+
+def _against(runs: Sequence[Values], size: float | None) -> str:
+    found = [row["against_restricted"] for row in _at(runs, size)]
     return over_seeds(found) if found else "no such point"

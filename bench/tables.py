@@ -93,82 +93,6 @@ def provenance(found: Values, file: str) -> str:
 # --------------------------------------------------------------------------------------- tables
 
 
-def accuracy_note(runs: Sequence[Values], found: Values | None, file: str) -> str:
-    """What stands below a table of test accuracies."""
-    n = listed([run["reengineered"]["n"] for run in runs])
-    return (
-        f"All in %, differences in points; n = {n} test images. In brackets: one seed, the "
-        "95 % interval; several seeds, lowest to highest, before them the mean. "
-        + provenance(found or {}, file)
-    )
-
-
-def reuse(found: Values | None, presets: Sequence[str], file: str) -> str:
-    """Accuracy and size of the picked points, one row a label and preset."""
-    heads = [
-        *("problem", "preset", "full", "restricted", "head only", "re-engineered"),
-        *("against restricted", "density", "weights kept", "non-zero MACs", "seeds", "epochs"),
-    ]
-    runs = [run for run in (found or {}).get("runs", []) if run["preset"] in presets]
-    rows = []
-    for label, preset in sorted({(run["label"], run["preset"]) for run in runs}):
-        group = [run for run in runs if (run["label"], run["preset"]) == (label, preset)]
-        rows.append(
-            [
-                f"{label} or not",
-                preset,
-                *(over_seeds([run[method] for run in group]) for method in METHODS),
-                over_seeds([run["against_restricted"] for run in group]),
-                *(spread([run[k] for run in group]) for k in ("density", "weights_kept", "macs")),
-                listed([run["seed"] for run in group]),
-                listed([run["epochs"] for run in group if "epochs" in run]),
-            ]
-        )
-    return markdown(heads, rows, accuracy_note(runs, found, file))
-
-
-def sizes(found: Values | None) -> str:
-    """Test accuracy at sizes that were fixed beforehand, one row a label and size."""
-    heads = [
-        *("problem", "`--keep`", "full", "restricted", "re-engineered", "against restricted"),
-        *("weights kept", "seeds", "epochs"),
-    ]
-    runs = (found or {}).get("rows", [])
-    rows = []
-    for label, keep in sorted({(run["label"], -run["keep"]) for run in runs}):
-        group = [run for run in runs if (run["label"], -run["keep"]) == (label, keep)]
-        methods = ("full", "restricted", "reengineered", "against_restricted")
-        rows.append(
-            [
-                f"{label} or not",
-                percent(-keep, 0),
-                *(over_seeds([run[method] for run in group]) for method in methods),
-                spread([run["weights_kept"] for run in group]),
-                listed([run["seed"] for run in group]),
-                listed([run["epochs"] for run in group]),
-            ]
-        )
-    return markdown(heads, rows, accuracy_note(runs, found, "keep_sizes.json"))
-
-
-def dominance(found: Values | None) -> str:
-    """At how many of the densities that `paper` visits `default` is no worse."""
-    heads = ["problem", "seed", "densities of paper", "default no denser and no worse"]
-    rows = [
-        [
-            f"{each['label']} or not",
-            str(each["seed"]),
-            str(len(each["rows"])),
-            str(sum(row["dominated"] for row in each["rows"])),
-        ]
-        for each in (found or {}).get("dominance", [])
-    ]
-    note = "On validation data, in at most as many steps. " + provenance(
-        found or {}, "default_vs_paper.json"
-    )
-    return markdown(heads, rows, note)
-
-
 def reference(found: Values | None) -> str:
     """The `paper` preset against the published algorithm's own run."""
     heads = ["preset paper", "measured"]
@@ -372,12 +296,8 @@ def render(name: str, root: Path, document: Path) -> str:
     import search_tables
     import transfer_tables
 
-    merged = "default_vs_paper.json"
     tables: dict[str, Callable[[], str]] = {
-        "reuse": lambda: reuse(read(merged), ["default"], merged),
-        "default-vs-paper": lambda: reuse(read(merged), ["default", "paper"], merged),
-        "keep-sizes": lambda: sizes(read("keep_sizes.json")),
-        "dominance": lambda: dominance(read(merged)),
+        "reuse": lambda: search_tables.reuse(read_all("search")),
         "paper-reference": lambda: reference(read("paper_reference.json")),
         "mobilenet-vehicles": lambda: vehicles(read("mobilenet_vehicles.json")),
         "masked-step": lambda: step_cost(read("masked_step.json")),

@@ -18,33 +18,32 @@ def share(value: float) -> dict[str, Any]:
     return {**SHARE, "value": value}
 
 
-def run(label: str, preset: str, seed: int, value: float) -> dict[str, Any]:
-    return {
-        "preset": preset,
-        "label": label,
-        "seed": seed,
-        **dict.fromkeys(("full", "restricted", "head_only"), SHARE),
-        "reengineered": share(value),
-        "against_restricted": {"value": value - 0.95, "low": -0.01, "high": 0.02, "n": 2000},
+def run(problem: str, method: str, seed: int, value: float) -> dict[str, Any]:
+    tested = {
         "density": 0.1,
-        "weights_kept": 0.11,
-        "macs": 0.2,
+        "accuracy": share(value),
+        "restricted": SHARE,
+        "against_restricted": {"value": value - 0.95, "low": -0.01, "high": 0.02, "n": 2000},
+    }
+    return {
+        "problem": problem,
+        "method": method,
+        "seed": seed,
+        "samples": {"train": 9000, "validation": 1000, "test": 2000},
+        "points": [{"steps": 40, "cpu_seconds": 9.6}],
+        "hypervolume": {"density": value / 2},
+        "test": [{**tested, "size": None}, {**tested, "size": 0.1}],
+        "environment": ENVIRONMENT,
     }
 
 
+SEARCHES = [
+    run("resnet20/airplane", "default", 0, 0.96),
+    run("resnet20/airplane", "default", 1, 0.94),
+    run("resnet20/ship", "default", 0, 0.97),
+    {**run("resnet20/airplane", "paper", 0, 0.93), "test": []},
+]
 RESULTS: dict[str, Any] = {
-    "default_vs_paper.json": {
-        "environment": ENVIRONMENT,
-        "runs": [
-            run("airplane", "default", 0, 0.96),
-            run("airplane", "default", 1, 0.94),
-            run("ship", "default", 0, 0.97),
-            run("airplane", "paper", 0, 0.93),
-        ],
-        "dominance": [
-            {"label": "airplane", "seed": 0, "rows": [{"dominated": True}, {"dominated": False}]}
-        ],
-    },
     "paper_reference.json": {
         "environment": ENVIRONMENT,
         "definition": "epochs 1 and 2",
@@ -88,6 +87,9 @@ def root(tmp_path: Path) -> Path:
     folder.mkdir(parents=True)
     for name, values in RESULTS.items():
         (folder / name).write_text(json.dumps(values))
+    (folder / "search").mkdir()
+    for number, values in enumerate(SEARCHES):
+        (folder / "search" / f"{number}.json").write_text(json.dumps(values))
     return tmp_path
 
 
@@ -104,20 +106,23 @@ def test_seeds_are_gathered_and_a_single_one_has_its_interval(root: Path) -> Non
     table = rows("reuse", root)
     assert len({len(row) for row in table}) == 1
     airplane, ship = (dict(zip(table[0], row, strict=True)) for row in table[2:])
-    assert airplane["problem"] == "airplane or not"
-    assert airplane["re-engineered"] == "95.00 (94.00 to 96.00)"  # two seeds: mean, range
+    assert airplane["problem"] == "resnet20/airplane"
+    assert airplane["accuracy"] == "95.00 (94.00 to 96.00)"  # two seeds: mean, range
     assert airplane["against restricted"] == "0.00 (-1.00 to 1.00)"
     assert airplane["seeds"] == "0, 1"
-    assert ship["re-engineered"] == "97.00 (94.00 to 96.00)"  # one seed: interval
-    assert ship["density"] == "10.00"
+    assert ship["accuracy"] == "97.00 (94.00 to 96.00)"  # one seed: interval
+    assert ship["picked: density"] == "10.00"
     note = tables.render("reuse", root, root / "README.md").splitlines()[-1]
-    for words in ("n = 2,000", "default_vs_paper.json", "x86_64", "threads: 1", "torch 2.15.0"):
+    for words in ("(n = 2,000)", "search/*.json", "x86_64", "threads: 1", "torch 2.15.0"):
         assert words in note
 
 
-def test_the_comparison_has_a_row_for_each_preset(root: Path) -> None:
-    assert [row[1] for row in rows("default-vs-paper", root)[2:]] == ["default", "paper", "default"]
-    assert rows("dominance", root)[2] == ["airplane or not", "0", "2", "1"]
+def test_the_comparison_has_a_row_for_each_method(root: Path) -> None:
+    table = rows("searches", root)
+    assert [row[1] for row in table[2:]] == ["default", "paper", "default"]
+    paper = dict(zip(table[0], table[3], strict=True))
+    assert (paper["hypervolume"], paper["CPU seconds"]) == ("46.50", "10")
+    assert paper["against restricted at 10 %"] == "no such point"
 
 
 def test_marks_are_counted_run_by_run() -> None:
@@ -159,7 +164,7 @@ def test_the_large_model_and_the_step(root: Path) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *("reuse", "default-vs-paper", "dominance"),
+        *("reuse", "searches"),
         *("paper-reference", "mobilenet-vehicles", "masked-step"),
     ],
 )
@@ -171,7 +176,7 @@ def test_what_is_not_measured_says_so(name: str, tmp_path: Path) -> None:
 
 def test_the_settings_come_from_the_code(tmp_path: Path) -> None:
     table = rows("presets", tmp_path)
-    names = ["default", "tuned", "paper, one-vs-rest", "paper, others", "default, channels"]
+    names = ["default", "bitmask", "paper, one-vs-rest", "paper, others", "default, channels"]
     assert table[0] == ["setting", *names]
     paper = {row[0]: row[3] for row in table}
     assert (paper["`pressure.alpha`"], paper["`rates.score`"]) == ("1", "0.05")
@@ -189,12 +194,12 @@ def test_tables_are_written_and_a_stale_one_is_found(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     document = root / "README.md"
-    document.write_text("# A\n\n<!-- table:dominance -->\nold\n<!-- /table -->\n\nend\n")
+    document.write_text("# A\n\n<!-- table:masked-step -->\nold\n<!-- /table -->\n\nend\n")
     assert tables.main(["--root", str(root), "--check"]) == 1
     assert "README.md: out of date" in capsys.readouterr().out
     assert tables.main(["--root", str(root)]) == 0
     text = document.read_text()
-    assert "| airplane or not | 0 | 2 | 1 |" in text
+    assert "| a |  |  | 10.0 | 11.0 |" in text
     assert text.startswith("# A\n")
     assert text.endswith("\nend\n")
     assert tables.main(["--root", str(root), "--check"]) == 0
@@ -206,7 +211,7 @@ def test_tables_are_written_and_a_stale_one_is_found(
     ("text", "words"),
     [
         ("<!-- table:dominanze -->\n<!-- /table -->\n", "no table 'dominanze'"),
-        ("<!-- table:dominance -->\n", "no partner"),
+        ("<!-- table:masked-step -->\n", "no partner"),
         ("<!-- /table -->\n", "no partner"),
         ("<!-- table:reuse -->\n<!-- table:reuse -->\n<!-- /table -->\n", "no partner"),
     ],

@@ -254,7 +254,7 @@ def _divide(
 
     if "test" not in labels:
         hold_out("test", TEST_SHARE)
-    share = config.validation or _enough(labels["train"][numbers["train"]], config.shots, one)
+    share = config.validation or enough(labels["train"][numbers["train"]], config.shots, one)
     if config.shots is not None:
         held = 0
         if "validation" in labels:
@@ -265,7 +265,7 @@ def _divide(
         hold_out("validation", share)
 
 
-def _enough(labels: NDArray[np.int64], shots: int | None, one: int | None) -> float:
+def enough(labels: NDArray[np.int64], shots: int | None, one: int | None) -> float:
     """The share of training samples that choices are made by: a tenth, but not too few to tell.
 
     Of each label at most ``shots`` count; of the others than ``one``, a one-vs-rest problem's, as

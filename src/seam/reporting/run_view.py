@@ -12,7 +12,15 @@ from seam.evaluation.runtimes import RUNTIMES
 from seam.reporting.chart import Axis
 from seam.reporting.defects import ADAPTIVE, INHERITED
 from seam.reporting.terminal import METHODS, problem_title
-from seam.reporting.words import count, milliseconds, percent, points_of, predict_command, signed
+from seam.reporting.words import (
+    count,
+    milliseconds,
+    percent,
+    points_of,
+    predict_command,
+    signed,
+    too_few,
+)
 
 LARGEST_MATRIX = 12
 """Above so many outputs, the most frequent confusions are listed instead of a matrix."""
@@ -75,6 +83,7 @@ def verdict_of(report: Mapping[str, Any]) -> str:
         f"{percent(weights['kept'] / weights['base'], 1)} of the weights and "
         f"{percent(macs['theoretical'] / macs['base'], 1)} of the multiply-accumulates are left; "
         f"of {count(right['n'])} test samples {percent(right['value'])} are right: {found}."
+        f"{too_few(report)}"
     )
 
 

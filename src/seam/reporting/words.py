@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from seam.search.frontier import tells
+
 
 def predict_command(place: str | Path, content: str) -> str:
     """How to name samples, images or texts, with what is in a folder.
@@ -95,3 +97,14 @@ def seconds(value: float) -> str:
     if value < 3600:
         return f"{value // 60:.0f} min {value % 60:.0f} s"
     return f"{value // 3600:.0f} h {value % 3600 // 60:.0f} min"
+
+
+def too_few(report: Mapping[str, Any]) -> str:
+    """What to do where the validation samples could not speak for a smaller point."""
+    picked, samples = report["picked"], report["samples"]["validation"]
+    if picked["rule"] != "tolerance" or tells(samples, picked["value"]):
+        return ""
+    return (
+        f" {samples} validation samples are too few to tell that a smaller point is no worse: "
+        "give more samples, or choose the size (--keep)."
+    )

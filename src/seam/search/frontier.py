@@ -63,7 +63,7 @@ def frontier(points: Sequence[Point]) -> list[Point]:
 
     One point beats another where it is no denser, needs no more MACs or, under a budget in time, no
     more time (in whole percents of the base's) and is at least as accurate; of equal points the
-    earlier one stays.
+    earlier one stays. The point before the first step, the base itself, stays in any case.
 
     >>> dense, sparse = Point(0, 1, 0.9, 1, 0), Point(2, 0.4, 0.85, 0.4, 0)
     >>> [point.epoch for point in frontier([dense, Point(1, 0.5, 0.8, 0.5, 0), sparse])]
@@ -76,7 +76,7 @@ def frontier(points: Sequence[Point]) -> list[Point]:
         no_worse = all(b >= w for b, w in zip(better, worse, strict=True))
         return no_worse and (better != worse or one.epoch < other.epoch)
 
-    kept = [each for each in points if not any(beats(rival, each) for rival in points)]
+    kept = [p for p in points if p.epoch == 0 or not any(beats(rival, p) for rival in points)]
     return sorted(kept, key=lambda p: (-p.density, p.epoch))
 
 
@@ -130,14 +130,24 @@ def pick(points: Sequence[Point], rule: Pick, bars: Bars) -> Point:
     bar = bars.accuracies[name] if name is not None else most
     value = 0.0 if rule.rule == "paper" else rule.value
     good = [point for point in points if point.validation_accuracy >= bar - value - 1e-9]
-    if rule.rule == "tolerance":
-        shown = value + DOUBT + 1e-9
-        good = [p for p in good if _lost(bar - p.validation_accuracy, bars.samples) <= shown]
+    if rule.rule == "tolerance" and good:
+        most_lost = value + DOUBT + 1e-9
+        shown = [p for p in good if _lost(bar - p.validation_accuracy, bars.samples) <= most_lost]
+        good = shown or [max(good, key=lambda p: p.density)]
     if good:
         return min(good, key=lambda p: (p.density, -p.validation_accuracy))
     if rule.rule == "paper":
         return max(points, key=lambda p: p.validation_accuracy - p.density)
     return max(points, key=lambda p: (p.validation_accuracy, p.density))
+
+
+def tells(samples: int, tolerance: float) -> bool:
+    """Whether so many validation samples can speak for a point that is smaller than the base.
+
+    >>> tells(47, 0.005), tells(48, 0.005)
+    (False, True)
+    """
+    return _lost(0.0, samples) <= tolerance + DOUBT + 1e-9
 
 
 def _lost(share: float, samples: int) -> float:
