@@ -41,8 +41,9 @@ SEARCHES = [
     run("resnet20/airplane", "default", 0, 0.96),
     run("resnet20/airplane", "default", 1, 0.94),
     run("resnet20/ship", "default", 0, 0.97),
-    {**run("resnet20/airplane", "paper", 0, 0.93), "test": []},
+    run("resnet20/airplane", "paper", 0, 0.93),
 ]
+del SEARCHES[-1]["test"][1]  # it came to no point so small
 RESULTS: dict[str, Any] = {
     "paper_reference.json": {
         "environment": ENVIRONMENT,
@@ -203,7 +204,7 @@ def test_tables_are_written_and_a_stale_one_is_found(
     assert text.startswith("# A\n")
     assert text.endswith("\nend\n")
     assert tables.main(["--root", str(root), "--check"]) == 0
-    (root / tables.RESULTS / "default_vs_paper.json").unlink()
+    (root / tables.RESULTS / "masked_step.json").unlink()
     assert tables.main(["--root", str(root), "--check"]) == 1
 
 
