@@ -59,6 +59,8 @@ ABLATIONS: dict[str, Method] = {
     "one answer an image": ablated(views=0),
     "even levels": ablated(growth=1.0),
     "one level": ablated(levels=1),
+    "eight views": ablated(views=8),
+    "a third of the rate": ablated(tune_lr=0.001),
 }
 METHODS: dict[str, Method] = {
     "default": Method(),
