@@ -69,7 +69,7 @@ $(STAMP): pyproject.toml requirements.lock | $(BIN)/python
 	@$(BIN)/uv --version 2>/dev/null || $(BIN)/python -m pip install --quiet uv \
 	  || echo "uv could not be installed; going on with pip, which takes longer"
 	@if $(BIN)/uv --version >/dev/null 2>&1; then \
-	  install="$(BIN)/uv pip install --quiet --python $(BIN)/python"; \
+	  install="$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python"; \
 	else \
 	  install="$(BIN)/python -m pip install --quiet"; \
 	fi; \

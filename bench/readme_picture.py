@@ -34,7 +34,9 @@ def draw(runs: Sequence[Mapping[str, Any]], file: Path) -> None:
     for method, (colour, title) in STYLES.items():
         mine = [run for run in runs if run["method"] == method]
         for run in mine:
-            points = [Point(**{key: row[key] for key in fields}) for row in run["points"]]
+            points = [
+                Point(**{key: row[key] for key in fields if key in row}) for row in run["points"]
+            ]
             best = staircase(points)
             axes.scatter(*curve(points), s=7, color=colour, alpha=0.4, linewidths=0)
             axes.plot(*curve(best), marker="o", markersize=3.5, linewidth=1, color=colour)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from seam.jobs.predict import Predictor, load
     from seam.jobs.result import Result
     from seam.jobs.share import pull, push
+    from seam.jobs.sweep import Workers, parts_of, sweep
     from seam.jobs.track import track
     from seam.masking.parametrization import MaskSet, attach
     from seam.models.base import BaseModel
@@ -55,6 +56,7 @@ _HOMES = {
     "SeamError": "errors",
     "SearchConfig": "core.config",
     "Trigger": "defects.backdoor",
+    "Workers": "jobs.sweep",
     "apply_adapter": "artefacts.adapter",
     "attach": "masking.parametrization",
     "compare": "reporting.page",
@@ -65,12 +67,14 @@ _HOMES = {
     "load_base": "models.load",
     "measure_defects": "jobs.defects",
     "pick_again": "jobs.again",
+    "parts_of": "jobs.sweep",
     "plan": "jobs.plan",
     "pull": "jobs.share",
     "push": "jobs.share",
     "reengineer": "jobs.direct",
     "report": "reporting.page",
     "save_adapter": "artefacts.adapter",
+    "sweep": "jobs.sweep",
     "track": "jobs.track",
     "transfer": "jobs.indirect",
 }
@@ -91,6 +95,7 @@ __all__ = [
     "SeamError",
     "SearchConfig",
     "Trigger",
+    "Workers",
     "apply_adapter",
     "attach",
     "compare",
@@ -100,6 +105,7 @@ __all__ = [
     "load_adapter",
     "load_base",
     "measure_defects",
+    "parts_of",
     "pick_again",
     "plan",
     "pull",
@@ -107,6 +113,7 @@ __all__ = [
     "reengineer",
     "report",
     "save_adapter",
+    "sweep",
     "track",
     "transfer",
 ]

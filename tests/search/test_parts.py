@@ -145,13 +145,24 @@ def test_tolerance_without_a_good_point_takes_the_most_accurate() -> None:
     assert pick(WALK, Pick(), HIGH).epoch == 0
 
 
-@pytest.mark.parametrize(("samples", "epoch"), [(10, 0), (47, 0), (48, 4), (1000, 4)])
+@pytest.mark.parametrize(("samples", "epoch"), [(10, 0), (95, 0), (96, 4), (1000, 4)])
 def test_tolerance_takes_no_small_point_that_too_few_samples_speak_for(
     samples: int, epoch: int
 ) -> None:
-    level = frontier([replace(point, validation_accuracy=1.0) for point in WALK])
+    level = frontier([replace(p, validation_accuracy=1.0, gained=0, lost=0) for p in WALK])
     assert pick(level, Pick(), Bars({"restricted": 1.0}, samples)).epoch == epoch
     assert pick(level, Pick(rule="keep", value=0.2), Bars({}, samples)).epoch == 4
+
+
+@pytest.mark.parametrize(("flips", "epoch"), [(1, 4), (9, 0)])
+def test_tolerance_takes_no_point_that_answers_otherwise_too_often(flips: int, epoch: int) -> None:
+    """As accurate on 200 samples; but of 18 changed answers half could have been lost by luck."""
+    base, *small = (replace(point, validation_accuracy=0.9) for point in WALK)
+    level = [
+        replace(base, gained=0, lost=0),
+        *(replace(p, gained=flips, lost=flips) for p in small),
+    ]
+    assert pick(level, Pick(), Bars({"restricted": 0.9}, 200)).epoch == epoch
 
 
 @pytest.mark.parametrize("rule", ["keep", "keep_macs"])

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from seam.artefacts.atomic import write_bytes, write_json, write_text
 from seam.artefacts.checkpoint import from_file, packed, to_bytes, unpacked
+from seam.artefacts.lock import held
 from seam.core.config import SearchConfig
 from seam.errors import ConfigError, RunFolderError
 
@@ -80,21 +81,7 @@ class RunFolder:
         Raises:
             RunFolderError: another process works in this folder.
         """
-        try:
-            import fcntl
-        except ImportError:  # Windows: nobody is kept out
-            yield
-            return
-        with self._config.open("rb") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise RunFolderError(
-                    f"run folder '{self.path}' is in use by another process; "
-                    "wait for it, or give another --out"
-                ) from error
-            except OSError:  # a network disk without locks keeps nobody out
-                pass
+        with held(self._config, what=f"run folder '{self.path}'"):
             yield
 
     def _check_data(self, facts: Mapping[str, Any]) -> None:

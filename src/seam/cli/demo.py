@@ -45,7 +45,13 @@ def run(
                 "digits",
                 out=out / name,
                 settings=plan(
-                    problem, epochs=EPOCHS, batch_size=32, augment="crop", validation=0.2, seed=seed
+                    problem,
+                    epochs=EPOCHS,
+                    batch_size=32,
+                    augment="crop",
+                    validation=0.2,
+                    keep=0.15,
+                    seed=seed,
                 ),
                 observer=observer,
             )

@@ -20,6 +20,7 @@ from seam.cli.push import run as push
 from seam.cli.reengineer import run as reengineer
 from seam.cli.report import compare
 from seam.cli.report import run as report
+from seam.cli.sweep import run as sweep
 from seam.cli.transfer import run as transfer
 from seam.errors import SeamError
 
@@ -43,6 +44,7 @@ app = typer.Typer(
 )
 app.command("reengineer")(reengineer)
 app.command("transfer")(transfer)
+app.command("sweep")(sweep)
 app.command("evaluate")(evaluate)
 app.command("export")(export)
 app.command("inspect")(inspect)

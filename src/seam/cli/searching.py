@@ -14,7 +14,6 @@ from seam.errors import ConfigError
 
 if TYPE_CHECKING:
     from seam.core.problem import Problem
-    from seam.jobs.plan import Plan
     from seam.jobs.result import Result
     from seam.models.load import BaseSpec
 
@@ -54,11 +53,13 @@ def run_search(output: Output, problem: Problem, options: Mapping[str, Any]) -> 
     """The search that the options ask for, or with ``dry_run`` what it would do."""
     from seam.artefacts.run import RunFolder
     from seam.jobs.direct import recorded, reengineer
+    from seam.jobs.plan import plan
     from seam.jobs.task import Task
     from seam.jobs.track import Several, track
 
-    spec, data, out = _spec(options), options["data"], options["out"]
-    settings, dry_run = _plan(problem, options, spec), options["dry_run"]
+    spec, data, out = spec_of(options), options["data"], options["out"]
+    dry_run = options["dry_run"]
+    settings = plan(problem, **settings_of(options))
     trackers = track(*(options["track"] or ()), out=out or Path())
     with output.progress() as observer:
         observer.stage("loading the base model")
@@ -86,7 +87,7 @@ def _base_facts(spec: BaseSpec) -> tuple[str, int]:
     return spec.name, count if isinstance(count, int) else usual
 
 
-def _spec(options: Mapping[str, Any]) -> BaseSpec:
+def spec_of(options: Mapping[str, Any]) -> BaseSpec:
     """The base model that the options name."""
     from seam.models.load import BaseSpec, parse_model_args
 
@@ -108,20 +109,17 @@ def _spec(options: Mapping[str, Any]) -> BaseSpec:
     )
 
 
-def _plan(problem: Problem, options: Mapping[str, Any], spec: BaseSpec) -> Plan:
-    """The settings that the options make."""
-    from seam.jobs.plan import plan
-
-    return plan(
-        problem,
-        preset_name=options["preset"],
-        base=_base_facts(spec),
-        exclude=tuple(options["exclude"] or ()),
-        tolerance=_points(options["tolerance"]),
-        epoch=options["pick"],
-        rename=pairs(options["rename"], "rename"),
+def settings_of(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What the options make of a problem's settings: keywords of `seam.jobs.plan.plan`."""
+    return {
+        "preset_name": options["preset"],
+        "base": _base_facts(spec_of(options)),
+        "exclude": tuple(options["exclude"] or ()),
+        "tolerance": _points(options["tolerance"]),
+        "epoch": options["pick"],
+        "rename": pairs(options["rename"], "rename"),
         **{name: options[name] for name in SETTINGS if name in options},
-    )
+    }
 
 
 def _points(tolerance: float | None) -> Any:

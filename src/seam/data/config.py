@@ -15,7 +15,7 @@ class DataConfig:
 
     Args:
         validation: share of the training split that choices are made by; by default a tenth, or
-            as much as makes 50 samples where half is enough for that. Data with a validation split
+            as much as makes 200 samples where half is enough for that. Data with a validation split
             of its own keeps that.
         shots: at most so many samples of each label, training and validation together.
         negatives: one-vs-rest: ``balanced`` trains on as many others as there are positives,

@@ -31,7 +31,7 @@ PARTS = ("train", "validation", "test")
 TEST_SHARE = 0.1
 """Share of the samples that is set aside for the test where the data has no test split."""
 VALIDATION_SHARE = 0.1
-ENOUGH = 50
+ENOUGH = 200
 """Validation samples; fewer cannot tell that a small point is no worse (`seam.search.frontier`)."""
 
 

@@ -47,6 +47,11 @@ class Compared:
         return self.baselines.bars(self.validation, self.samples.validation.targets)
 
     @cached_property
+    def restricted(self) -> Tensor | None:
+        """What the restricted base predicts of the validation samples, (n), where it can."""
+        return self.baselines.predictions(self.validation).get("restricted")
+
+    @cached_property
     def answers(self) -> Answers:
         """The base as the baseline that a result is held against, (batch, K)."""
         return Answers(self.reader, self.baselines)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
 
+from seam.core.figures import paired_difference
 from seam.evaluation.accuracy import by_label, outputs_of, share_right
 from seam.evaluation.cost import LayerUses, executed_macs, layer_uses
 from seam.jobs.baselines import Baselines
@@ -87,22 +87,3 @@ def paired(found: Tensor, reference: Tensor, targets: Tensor) -> dict[str, Any]:
     right, before = found == targets.cpu(), reference == targets.cpu()
     gained, lost, n = int((right & ~before).sum()), int((~right & before).sum()), len(targets)
     return {"gained": gained, "lost": lost, "difference": paired_difference(gained, lost, n)}
-
-
-def paired_difference(gained: int, lost: int, n: int) -> dict[str, float]:
-    """The gain in accuracy over ``n`` paired samples with its 95 % interval.
-
-    >>> paired_difference(8, 2, 100)
-    {'value': 0.06, 'low': -0.003876, 'high': 0.121523, 'n': 100}
-
-    Half a sample more in each cell of the table, so that no difference is not no doubt: Agresti and
-    Min, Statistics in Medicine 24 (2005).
-    """
-    centre = (gained - lost) / (n + 2)
-    half = 1.959963984540054 * math.sqrt(((gained + lost + 1) / (n + 2) - centre**2) / (n + 2))
-    return {
-        "value": (gained - lost) / n,
-        "low": round(centre - half, 6),
-        "high": round(centre + half, 6),
-        "n": n,
-    }

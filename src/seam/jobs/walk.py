@@ -12,6 +12,7 @@ from seam.artefacts.run import RunFolder
 from seam.errors import NumericalError
 from seam.evaluation.accuracy import outputs_of, share_right
 from seam.jobs.latency_budget import keep_table
+from seam.jobs.measure import paired
 from seam.jobs.observe import Observer
 from seam.jobs.task import Task
 from seam.masking.gates import ChannelSet
@@ -77,13 +78,17 @@ class Walk:
             outputs = outputs + shift
         masks = {n.removeprefix("mask/"): m for n, m in snapshot.items() if n.startswith("mask/")}
         macs, latency = self._costs(masks)
+        predicted, before = outputs.argmax(1), self.task.compared.restricted
+        pairs = paired(predicted, before, validation.targets) if before is not None else {}
         point = Point(
             epoch=self.state.epoch,
             density=share_kept(masks),
-            validation_accuracy=share_right(outputs.argmax(1), validation.targets).value,
+            validation_accuracy=share_right(predicted, validation.targets).value,
             macs=macs,
             loss=loss,
             latency=latency,
+            gained=pairs.get("gained"),
+            lost=pairs.get("lost"),
         )
         _check_finite({**self.state.tensors(), **snapshot}, point.epoch)
         self.points.append(point)
