@@ -67,17 +67,18 @@ def test_sweep_goes_on_and_equals_single_runs(call: Call, problems: Path, tmp_pa
     assert [file.read_bytes() for file in files] == before
 
 
-def test_a_problem_that_fails_stops_no_other(call: Call, problems: Path, tmp_path: Path) -> None:
+def test_a_problem_that_fails_stops_no_other(call: Call, tmp_path: Path) -> None:
+    file = tmp_path / "problems.yaml"
+    file.write_text("seven: 7")
     out = tmp_path / "sweep"
-    found = call(
-        *SWEEP, "--problems", problems, "--out", out, "--json", "--workers", "2",
-        "--grid", "score_lr=1e30", "--preset", "bitmask",
-    )  # fmt: skip
+    grid = ["--grid", "head_lr=1e38,0.01"]
+    found = call(*SWEEP, "--problems", file, "--out", out, "--json", "--workers", "2", *grid)
     assert found.code == 2
-    rows = json.loads(found.out)["runs"]
-    assert {row["state"] for row in rows} == {"failed"}
-    assert "problems failed" in found.err
-    assert found.err.count("Traceback") == 0
+    failed, finished = json.loads(found.out)["runs"]
+    assert (failed["state"], finished["state"]) == ("failed", "finished")
+    assert "NaN" in failed["error"] or "nan" in failed["error"]
+    assert "1 of 2 problems failed" in found.err.strip().splitlines()[-1]
+    assert "Traceback" not in found.err
 
 
 @pytest.mark.parametrize(
