@@ -34,7 +34,13 @@ def signs_resnet20(_shared: Path) -> BaseModel:
     """What this file trained, as a base."""
     if not (FOLDER / WEIGHTS).exists():
         raise SystemExit("there is no base for gtsrb yet; run bench/signs_base.py first")
-    return load_base("zoo:cifar_resnet20", weights=FOLDER / WEIGHTS, labels_file=FOLDER / LABELS)
+    labels = FOLDER / LABELS
+    return load_base(
+        "zoo:cifar_resnet20",
+        weights=FOLDER / WEIGHTS,
+        labels_file=labels,
+        model_args={"num_classes": len(labels.read_text(encoding="utf-8").splitlines())},
+    )
 
 
 def tensors(split: Any) -> tuple[Tensor, Tensor]:
