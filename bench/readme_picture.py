@@ -1,7 +1,7 @@
 """The README's picture: what some searches reach on ResNet-20, airplane or not.
 
-Reads results of `bench/search/run.py`, those with the most images of the problem, and draws
-validation accuracy against density with the restricted base's as a line.
+Reads results of `bench/search/run.py` and draws validation accuracy against density, with the
+restricted base's as a line.
 """
 
 from __future__ import annotations
@@ -69,15 +69,16 @@ def curve(points: Sequence[Point]) -> tuple[list[float], list[float]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--problem", default="resnet20/airplane")
+    parser.add_argument("--images", type=int, default=1800, help="training images of the runs")
     parser.add_argument("--runs", type=Path, default=ROOT / RESULTS / "search")
     parser.add_argument("--out", type=Path, default=ROOT / PICTURE)
     args = parser.parse_args()
     runs = [json.loads(file.read_text()) for file in sorted(args.runs.glob("*.json"))]
-    runs = [run for run in runs if run["problem"] == args.problem]
+    images = args.images
+    runs = [r for r in runs if (r["problem"], r["samples"]["train"]) == (args.problem, images)]
     if not runs:
         parser.error(f"no run of '{args.problem}' in {args.runs}; run bench/search/run.py")
-    most = max(run["samples"]["train"] for run in runs)
-    draw([run for run in runs if run["samples"]["train"] == most], args.out)
+    draw(runs, args.out)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def searches(runs: Sequence[Values]) -> str:
                 spread([run["hypervolume"]["density"] for run in mine]),
                 listed([point["steps"] for point in last]),
                 f"{sum(point['cpu_seconds'] for point in last) / len(last):.0f}",
-                spread([row["density"] for row in _at(mine, None)]),
+                _picked(mine),
                 *(_against(mine, size) for size in (None, *sizes)),
                 listed([run["seed"] for run in mine]),
             ]
@@ -59,14 +59,15 @@ def reuse(runs: Sequence[Values]) -> str:
     rows = []
     for key in sorted({(run["problem"], run["samples"]["train"], "default") for run in mine}):
         group = _group(mine, key)
+        tested = [run["test"][0] for run in group]
         picked = _at(group, None)
         rows.append(
             [
                 key[0],
                 f"{key[1]:,}",
-                over_seeds([row["restricted"] for row in picked]),
-                spread([row["density"] for row in picked]),
-                over_seeds([row["accuracy"] for row in picked]),
+                over_seeds([row["restricted"] for row in tested]),
+                _picked(group),
+                over_seeds([row["accuracy"] for row in picked]) if picked else "",
                 *(_against(group, size) for size in (None, *sizes)),
                 listed([run["seed"] for run in group]),
             ]
@@ -106,10 +107,21 @@ def _mean_volume(runs: Sequence[Values]) -> float:
 
 
 def _at(runs: Sequence[Values], size: float | None) -> list[Values]:
-    """The tested points of a size, or those that the rule picked (None)."""
-    return [row for run in runs for row in run["test"] if row["size"] == size]
+    """The tested points of a size, or those that the rule picked (None).
+
+    A pick from points without pairs is not today's rule.
+    """
+    found = [run for run in runs if size is not None or "lost" in run["points"][-1]]
+    return [row for run in found for row in run["test"] if row["size"] == size]
+
+
+def _picked(runs: Sequence[Values]) -> str:
+    found = _at(runs, None)
+    return spread([row["density"] for row in found]) if found else "not measured"
 
 
 def _against(runs: Sequence[Values], size: float | None) -> str:
     found = [row["against_restricted"] for row in _at(runs, size)]
-    return over_seeds(found) if found else "no such point"
+    if not found:
+        return "" if size is None else "no such point"
+    return over_seeds(found)

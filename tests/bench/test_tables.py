@@ -30,7 +30,7 @@ def run(problem: str, method: str, seed: int, value: float) -> dict[str, Any]:
         "method": method,
         "seed": seed,
         "samples": {"train": 9000, "validation": 1000, "test": 2000},
-        "points": [{"steps": 40, "cpu_seconds": 9.6}],
+        "points": [{"steps": 40, "cpu_seconds": 9.6, "lost": 0}],
         "hypervolume": {"density": value / 2},
         "test": [{**tested, "size": None}, {**tested, "size": 0.1}],
         "environment": ENVIRONMENT,
