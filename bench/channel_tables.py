@@ -127,6 +127,7 @@ def latency(runs: Sequence[Values]) -> str:
     heads = ["base", "problem", "runtime"]
     for size in BATCHES:
         heads += [f"batch {size}: base to shrunk, ms", "ratio (quartiles)"]
+    heads.append("processor")
     timed = [run for run in runs if "latency" in run]
     rows, ratios = [], []
     for (base, problem, _), group in grouped(timed).items():
@@ -144,14 +145,14 @@ def latency(runs: Sequence[Values]) -> str:
                 ]
                 if runtime != "torch":
                     ratios.append(cell["ratio"])
-            rows.append(row)
+            rows.append([*row, found["machine"].get("cpu", "")])
     threads = listed([run["latency"]["threads"] for run in timed])
     note = "Nothing was timed."
     if ratios:
         mean = 1 - sum(ratios) / len(ratios)
         note = (
-            f"The shrunk model with its head against the base with its own; threads: {threads}; "
-            f"{timed[0]['latency']['machine'].get('cpu', '')}. Mean reduction of inference time "
+            f"The shrunk model with its head against the base with its own; threads: {threads}. "
+            f"Mean reduction of inference time "
             f"over the {len(ratios)} cells of ONNX Runtime and OpenVINO: {percent(mean, 1)} %. "
             + source(timed, "channels/*.json")
         )
