@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from seam.jobs.predict import Predictor, load
     from seam.jobs.result import Result
     from seam.jobs.share import pull, push
-    from seam.jobs.sweep import Workers, parts_of, sweep
+    from seam.jobs.sweep import Workers, sweep
+    from seam.jobs.sweep_parts import parts_of
     from seam.jobs.track import track
     from seam.masking.parametrization import MaskSet, attach
     from seam.models.base import BaseModel
@@ -67,7 +68,7 @@ _HOMES = {
     "load_base": "models.load",
     "measure_defects": "jobs.defects",
     "pick_again": "jobs.again",
-    "parts_of": "jobs.sweep",
+    "parts_of": "jobs.sweep_parts",
     "plan": "jobs.plan",
     "pull": "jobs.share",
     "push": "jobs.share",

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import seam
-from seam.jobs.sweep import parts_of
+from seam.jobs.sweep_parts import parts_of
 
 Call = Callable[..., Any]
 SWEEP = ["sweep", "zoo:digits", "--data", "digits", "--epochs", "1", "--keep", "0.2"]

@@ -18,7 +18,8 @@ from seam.core.problem import Problem
 from seam.errors import ConfigError, LabelError
 
 if TYPE_CHECKING:
-    from seam.jobs.sweep import Part, Row
+    from seam.jobs.sweep_parts import Part
+    from seam.jobs.sweep_state import Row
 
 _SWEEP = "Sweep"
 EachLabel = Annotated[
@@ -122,7 +123,8 @@ def run(
 
     The same command goes on with what is not finished.
     """
-    from seam.jobs.sweep import Workers, parts_of, sweep
+    from seam.jobs.sweep import Workers, sweep
+    from seam.jobs.sweep_parts import parts_of
 
     output = Output(json, quiet)
     check_places(data, out, dry_run)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
-import json
 import logging
 import os
-import re
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -21,17 +17,16 @@ from seam.artefacts.atomic import write_bytes, write_text
 from seam.artefacts.lock import held
 from seam.artefacts.run import RunFolder, plain
 from seam.core.checks import at_least
-from seam.core.problem import Problem
 from seam.errors import ConfigError, MissingExtraError, RunFolderError, in_line
 from seam.jobs.direct import recorded
-from seam.jobs.plan import Plan, plan
+from seam.jobs.sweep_parts import Part
+from seam.jobs.sweep_state import Row, SweepState
 from seam.jobs.sweep_task import run_problem
 from seam.models.base import BaseModel
 from seam.models.load import BaseSpec
 
-SWEEP_FILE, TABLE_FILE, RUNS = "sweep.yaml", "sweep.parquet", "runs"
+SWEEP_FILE, TABLE_FILE = "sweep.yaml", "sweep.parquet"
 WAIT_S = 1.0
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -69,47 +64,6 @@ class Workers:
             raise ConfigError("a cluster has its own number of workers; leave --workers out")
 
 
-@dataclass(frozen=True)
-class Part:
-    """One run of a sweep: a problem with its settings, under a name of its own.
-
-    ``varied`` are the settings in which it differs from the other runs of its problem.
-    """
-
-    name: str
-    problem: Problem
-    settings: Plan
-    varied: Mapping[str, Any] = field(default_factory=dict)
-
-
-def parts_of(
-    problems: Mapping[str, Problem],
-    *,
-    grid: Mapping[str, Sequence[Any]] | None = None,
-    **settings: Any,
-) -> list[Part]:
-    """One part a problem and combination of the ``grid``'s values; ``settings`` as `plan` takes.
-
-    >>> found = parts_of({"is it a 7?": Problem.of(["7"])}, grid={"keep": [0.1, 0.2]}, epochs=3)
-    >>> [part.name for part in found]
-    ['is_it_a_7-keep=0.1', 'is_it_a_7-keep=0.2']
-
-    Raises:
-        ConfigError: there is no problem, or a setting is unknown or out of range.
-    """
-    if not problems:
-        raise ConfigError("there is no problem to search; name at least one")
-    grid = grid or {}
-    parts: list[Part] = []
-    for title, problem in problems.items():
-        for values in itertools.product(*grid.values()):
-            varied = dict(zip(grid, values, strict=True))
-            words = [title, *(f"{name}={value}" for name, value in varied.items())]
-            name = _free("-".join(map(_as_folder, words)), [part.name for part in parts])
-            parts.append(Part(name, problem, plan(problem, **{**settings, **varied}), varied))
-    return parts
-
-
 def sweep(
     base: BaseSpec,
     parts: Sequence[Part],
@@ -122,7 +76,8 @@ def sweep(
 ) -> list[Row]:
     """Search every part in a run folder of its own below ``out``; returns one row a part.
 
-    >>> parts = parts_of({"7": Problem.of(["7"]), "3": Problem.of(["3"])}, epochs=2)
+    >>> import seam
+    >>> parts = seam.parts_of({"7": seam.Problem.of(["7"])}, epochs=2)
     >>> sweep(BaseSpec(name="zoo:digits"), parts, "digits", out="runs/all")  # doctest: +SKIP
 
     The same call goes on with a sweep that was interrupted, and with one that new parts are added
@@ -149,114 +104,21 @@ def sweep(
     ray, workers, folder = _ray(), workers or Workers(), Path(out).resolve()
     place, known = _place(workers), base.load("cpu")
     data = str(Path(data).resolve()) if Path(data).is_dir() else str(data)
-    tracker = _Tracker(parts, folder)
+    state = SweepState(parts, folder)
     for part in parts:
         part.problem.counted(known.labels)
-        RunFolder(tracker.place(part)).check(recorded(known, part.problem, data, part.settings))
+        RunFolder(state.place(part)).check(recorded(known, part.problem, data, part.settings))
     _begin(folder, known, parts, data)
     with held(folder / SWEEP_FILE, what=f"sweep '{out}'"):
-        open_parts = [part for part in parts if not tracker.is_finished(part)]
-        told(tracker.rows())
+        open_parts = [part for part in parts if not state.is_finished(part)]
+        told(state.rows())
         try:
             if open_parts:
                 with _cluster(ray, place):
-                    _run(ray, workers, base, open_parts, data, device, tracker, told)
+                    _run(ray, workers, base, open_parts, data, device, state, told)
         finally:
-            _write_table(tracker.rows(), folder / TABLE_FILE)
-    return tracker.rows()
-
-
-class _Tracker:
-    """What is known of each part: from its folder, and from how its tasks ended."""
-
-    def __init__(self, parts: Sequence[Part], folder: Path) -> None:
-        self.parts, self.folder = parts, folder
-        self.start = time.time()
-        self.errors: dict[str, str] = {}
-
-    def place(self, part: Part) -> Path:
-        """The run folder of a part."""
-        return self.folder / RUNS / part.name
-
-    def is_finished(self, part: Part) -> bool:
-        """Whether its report is there, of the point that is wanted now."""
-        return self._report(part) is not None
-
-    def rows(self) -> list[Row]:
-        """One row a part, in their order."""
-        return [self._row(part) for part in self.parts]
-
-    def _report(self, part: Part) -> dict[str, Any] | None:
-        file = self.place(part) / "report.json"
-        try:
-            report: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-        wanted = part.settings.pick.to_dict()
-        same = {name: report.get("picked", {}).get(name) for name in wanted} == wanted
-        return report if same else None
-
-    def _row(self, part: Part) -> Row:
-        row: Row = {
-            "name": part.name,
-            "outputs": list(part.problem.outputs),
-            "state": "waiting",
-            "error": self.errors.get(part.name, ""),
-            "folder": str(self.place(part)),
-            "epoch": self._epoch(part),
-            "epochs": part.settings.search.all_epochs,
-            **part.varied,
-        }
-        report = self._report(part)
-        if report is not None:
-            row |= {"state": "finished", "error": "", **figures(report)}
-        elif row["error"]:
-            row["state"] = "failed"
-        elif self._touched(part):
-            row["state"] = "running"
-        return row
-
-    def _epoch(self, part: Part) -> int:
-        with suppress(OSError, ValueError, KeyError, IndexError):
-            lines = (self.place(part) / "history.jsonl").read_text(encoding="utf-8").splitlines()
-            return int(json.loads(lines[-1])["epoch"])
-        return 0
-
-    def _touched(self, part: Part) -> bool:
-        """Whether somebody works in its folder since the sweep began."""
-        for name in ("environment.json", "history.jsonl"):
-            with suppress(OSError):
-                if (self.place(part) / name).stat().st_mtime >= self.start:
-                    return True
-        return False
-
-
-def figures(report: Mapping[str, Any]) -> Row:
-    """The main figures of a report, flat."""
-    reference = report.get("reference", "restricted")
-    gain = report[f"against_{reference}"]["difference"]
-    found: Row = {
-        "preset": report["preset"],
-        "seed": report["seed"],
-        "density": report["density"],
-        "weights_kept": report["weights"]["kept"] / report["weights"]["base"],
-        "macs": report["macs"]["theoretical"] / report["macs"]["base"],
-        "reference": reference,
-        "samples": gain["n"],
-        "seconds": report["seconds"]["total"],
-        "adapter_bytes": report.get("adapter_bytes"),
-    }
-    for name, figure in {
-        "reference_accuracy": report["accuracy"][reference],
-        "accuracy": report["accuracy"]["reengineered"],
-        "against_reference": gain,
-    }.items():
-        found |= {
-            name: figure["value"],
-            f"{name}_low": figure["low"],
-            f"{name}_high": figure["high"],
-        }
-    return found
+            _write_table(state.rows(), folder / TABLE_FILE)
+    return state.rows()
 
 
 def _run(
@@ -266,7 +128,7 @@ def _run(
     parts: Sequence[Part],
     data: str,
     device: str,
-    tracker: _Tracker,
+    state: SweepState,
     told: Callable[[Sequence[Row]], object],
 ) -> None:
     """Have all parts searched; a task's result is None, or why its input is bad."""
@@ -275,7 +137,7 @@ def _run(
     )
 
     def submit(part: Part) -> Any:
-        place = str(tracker.place(part))
+        place = str(state.place(part))
         return task.remote(base, part.problem, data, part.settings, place, device, workers.threads)
 
     tasks = {submit(part): (part, 1) for part in parts}
@@ -284,14 +146,14 @@ def _run(
         for each in done:
             part, count = tasks.pop(each)
             try:
-                tracker.errors[part.name] = ray.get(each) or ""
+                state.errors[part.name] = ray.get(each) or ""
             except ray.exceptions.RayError as error:
                 if count < workers.tries:
                     tasks[submit(part)] = part, count + 1
                 else:
                     cause = getattr(error, "cause", None) or error
-                    tracker.errors[part.name] = f"{type(cause).__name__}: {in_line(cause)}"
-        told(tracker.rows())
+                    state.errors[part.name] = f"{type(cause).__name__}: {in_line(cause)}"
+        told(state.rows())
 
 
 def _begin(folder: Path, base: BaseModel, parts: Sequence[Part], data: str) -> None:
@@ -378,22 +240,3 @@ def _cluster(ray: Any, place: Mapping[str, Any]) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
-
-
-def _as_folder(text: str) -> str:
-    """A name that any file system takes.
-
-    >>> _as_folder("Speed limit (20km/h)")
-    'Speed_limit_20km_h'
-    """
-    return re.sub(r"[^\w.=-]+", "_", text).strip("_.")[:80] or "problem"
-
-
-def _free(name: str, taken: Sequence[str]) -> str:
-    """The name, or with a number behind it, unlike all others also where case does not count."""
-    lowered = {each.casefold() for each in taken}
-    for number in itertools.count(1):
-        found = name if number == 1 else f"{name}-{number}"
-        if found.casefold() not in lowered:
-            return found
-    raise AssertionError

@@ -100,9 +100,17 @@ def seconds(value: float) -> str:
 
 
 def too_few(report: Mapping[str, Any]) -> str:
-    """What to do where the validation samples could not speak for a smaller point."""
+    """What to do where the validation samples could not speak for a smaller point.
+
+    >>> picked = {"rule": "tolerance", "value": 0.005}
+    >>> too_few({"picked": picked, "samples": {"validation": 24}})[:42]
+    ' 24 validation samples are too few to tell'
+    >>> too_few({"picked": picked, "samples": {"validation": 1000}})
+    ''
+    """
     picked, samples = report["picked"], report["samples"]["validation"]
-    if picked["rule"] != "tolerance" or tells(samples, picked["value"]):
+    paired = report.get("reference", "restricted") == "restricted"
+    if not paired or picked["rule"] != "tolerance" or tells(samples, picked["value"]):
         return ""
     return (
         f" {samples} validation samples are too few to tell that a smaller point is no worse: "

@@ -1,0 +1,108 @@
+"""Where a sweep stands, read off its run folders."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from seam.jobs.sweep_parts import Part
+
+RUNS = "runs"
+Row = dict[str, Any]
+
+
+class SweepState:
+    """What is known of each part: from its folder, and from how its tasks ended."""
+
+    def __init__(self, parts: Sequence[Part], folder: Path) -> None:
+        self.parts, self.folder = parts, folder
+        self.start = time.time()
+        self.errors: dict[str, str] = {}
+
+    def place(self, part: Part) -> Path:
+        """The run folder of a part."""
+        return self.folder / RUNS / part.name
+
+    def is_finished(self, part: Part) -> bool:
+        """Whether its report is there, of the point that is wanted now."""
+        return self._report(part) is not None
+
+    def rows(self) -> list[Row]:
+        """One row a part, in their order."""
+        return [self._row(part) for part in self.parts]
+
+    def _report(self, part: Part) -> dict[str, Any] | None:
+        file = self.place(part) / "report.json"
+        try:
+            report: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        wanted = part.settings.pick.to_dict()
+        same = {name: report.get("picked", {}).get(name) for name in wanted} == wanted
+        return report if same else None
+
+    def _row(self, part: Part) -> Row:
+        row: Row = {
+            "name": part.name,
+            "outputs": list(part.problem.outputs),
+            "state": "waiting",
+            "error": self.errors.get(part.name, ""),
+            "folder": str(self.place(part)),
+            "epoch": self._epoch(part),
+            "epochs": part.settings.search.all_epochs,
+            **part.varied,
+        }
+        report = self._report(part)
+        if report is not None:
+            row |= {"state": "finished", "error": "", **figures(report)}
+        elif row["error"]:
+            row["state"] = "failed"
+        elif self._touched(part):
+            row["state"] = "running"
+        return row
+
+    def _epoch(self, part: Part) -> int:
+        with suppress(OSError, ValueError, KeyError, IndexError):
+            lines = (self.place(part) / "history.jsonl").read_text(encoding="utf-8").splitlines()
+            return int(json.loads(lines[-1])["epoch"])
+        return 0
+
+    def _touched(self, part: Part) -> bool:
+        """Whether somebody works in its folder since the sweep began."""
+        for name in ("environment.json", "history.jsonl"):
+            with suppress(OSError):
+                if (self.place(part) / name).stat().st_mtime >= self.start:
+                    return True
+        return False
+
+
+def figures(report: Mapping[str, Any]) -> Row:
+    """The main figures of a report, flat."""
+    reference = report.get("reference", "restricted")
+    gain = report[f"against_{reference}"]["difference"]
+    found: Row = {
+        "preset": report["preset"],
+        "seed": report["seed"],
+        "density": report["density"],
+        "weights_kept": report["weights"]["kept"] / report["weights"]["base"],
+        "macs": report["macs"]["theoretical"] / report["macs"]["base"],
+        "reference": reference,
+        "samples": gain["n"],
+        "seconds": report["seconds"]["total"],
+        "adapter_bytes": report.get("adapter_bytes"),
+    }
+    for name, figure in {
+        "reference_accuracy": report["accuracy"][reference],
+        "accuracy": report["accuracy"]["reengineered"],
+        "against_reference": gain,
+    }.items():
+        found |= {
+            name: figure["value"],
+            f"{name}_low": figure["low"],
+            f"{name}_high": figure["high"],
+        }
+    return found
