@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import seam
+from seam.artefacts.lock import held
 from seam.jobs.sweep_parts import parts_of
 
 Call = Callable[..., Any]
@@ -117,6 +118,17 @@ def test_another_folder_is_left_alone(call: Call, tmp_path: Path) -> None:
     assert found.code == 2
     assert "is not empty and holds no sweep" in found.err
     assert [file.name for file in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_second_process_is_refused(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "sweep").mkdir()
+    lock = tmp_path / "sweep" / "lock"
+    lock.touch()
+    with held(lock, what="the first"):
+        found = call(*SWEEP, "--each-label", "--out", tmp_path / "sweep")
+    assert found.code == 2
+    assert "is in use by another process" in found.err
+    assert [file.name for file in lock.parent.iterdir()] == ["lock"]
 
 
 def test_dry_run_writes_nothing(call: Call, tmp_path: Path) -> None:

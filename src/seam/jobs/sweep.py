@@ -25,7 +25,7 @@ from seam.jobs.sweep_task import run_problem
 from seam.models.base import BaseModel
 from seam.models.load import BaseSpec
 
-SWEEP_FILE, TABLE_FILE = "sweep.yaml", "sweep.parquet"
+SWEEP_FILE, TABLE_FILE, LOCK_FILE = "sweep.yaml", "sweep.parquet", "lock"
 WAIT_S = 1.0
 
 
@@ -108,8 +108,8 @@ def sweep(
     for part in parts:
         part.problem.counted(known.labels)
         RunFolder(state.place(part)).check(recorded(known, part.problem, data, part.settings))
-    _begin(folder, known, parts, data)
-    with held(folder / SWEEP_FILE, what=f"sweep '{out}'"):
+    with held(_lock(folder), what=f"sweep '{out}'"):
+        _record(folder, known, parts, data)
         open_parts = [part for part in parts if not state.is_finished(part)]
         told(state.rows())
         try:
@@ -156,17 +156,24 @@ def _run(
         told(state.rows())
 
 
-def _begin(folder: Path, base: BaseModel, parts: Sequence[Part], data: str) -> None:
-    """Mark the folder as that of this sweep.
+def _lock(folder: Path) -> Path:
+    """The file that whoever works on this sweep holds; it is never written anew.
 
     Raises:
-        RunFolderError: it holds something else, or cannot be written.
+        RunFolderError: the folder holds something else, or cannot be written.
     """
-    file = folder / SWEEP_FILE
-    if not file.exists() and folder.is_dir() and any(folder.iterdir()):
-        raise RunFolderError(
-            f"folder '{folder}' is not empty and holds no sweep; give another --out"
-        )
+    file = folder / LOCK_FILE
+    if not file.exists():
+        if folder.is_dir() and any(folder.iterdir()):
+            raise RunFolderError(
+                f"folder '{folder}' is not empty and holds no sweep; give another --out"
+            )
+        write_text(file, "")
+    return file
+
+
+def _record(folder: Path, base: BaseModel, parts: Sequence[Part], data: str) -> None:
+    """What the sweep is of, for people; its runs hold their settings themselves."""
     import yaml
 
     settings = {
@@ -174,7 +181,8 @@ def _begin(folder: Path, base: BaseModel, parts: Sequence[Part], data: str) -> N
         "data": data,
         "runs": {part.name: part.problem.to_dict() for part in parts},
     }
-    write_text(file, yaml.safe_dump(plain(settings), sort_keys=False, allow_unicode=True))
+    text = yaml.safe_dump(plain(settings), sort_keys=False, allow_unicode=True)
+    write_text(folder / SWEEP_FILE, text)
 
 
 def _write_table(rows: Sequence[Row], file: Path) -> None:
@@ -219,7 +227,8 @@ def _place(workers: Workers) -> dict[str, Any]:
             f"{workers.gpus:g} GPUs a problem are more than the {gpus} of this machine; "
             "give fewer (--gpus-per-problem)"
         )
-    return {"address": "local", "num_cpus": count * workers.threads, "num_gpus": gpus}
+    cores = count * workers.threads
+    return {"address": "local", "num_cpus": cores, "num_gpus": gpus, "include_dashboard": False}
 
 
 @contextmanager
@@ -231,7 +240,7 @@ def _cluster(ray: Any, place: Mapping[str, Any]) -> Iterator[None]:
     """
     logging.getLogger("ray").setLevel(logging.ERROR)
     try:
-        ray.init(**place, include_dashboard=False, log_to_driver=False, configure_logging=False)
+        ray.init(**place, log_to_driver=False, configure_logging=False)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise ConfigError(
             f"Ray cannot be reached or started ({in_line(error)}); check --address"
