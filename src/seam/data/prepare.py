@@ -268,6 +268,9 @@ def _divide(
 def enough(labels: NDArray[np.int64], shots: int | None, one: int | None) -> float:
     """The share of training samples that choices are made by: a tenth, but not too few to tell.
 
+    >>> enough(np.repeat([0, 1], 500), None, None), enough(np.repeat([0, 1], 50), None, None)
+    (0.2, 0.1)
+
     Of each label at most ``shots`` count; of the others than ``one``, a one-vs-rest problem's, as
     many as there are of it.
     """
