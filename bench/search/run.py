@@ -36,7 +36,7 @@ from seam.jobs.walk import Walk
 from seam.search.frontier import Point, pick
 from seam.search.loop import SALIENCY_BATCHES
 
-SIZES = (0.4, 0.2, 0.1)
+SIZES = (0.4, 0.2, 0.1, 0.05)
 
 
 class Clock(Silent):
