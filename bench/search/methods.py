@@ -32,6 +32,8 @@ class Method:
     def plan(self, problem: Problem, base: tuple[str, int], **changes: Any) -> Plan:
         """The settings for a problem; ``changes`` are those that all methods share."""
         given = {**changes, **self.changes}
+        if self.preset == "paper":
+            given.pop("final_density", None)  # a penalty has no such end
         return plan(problem, preset_name=self.preset, base=base, **given)
 
     def apply(self, state: SearchState) -> None:

@@ -53,7 +53,9 @@ class Base:
 BASES = {
     "resnet20": Base(resnet20, "cifar10"),
     "vgg16": Base(vgg16, "cifar10"),
-    "resnet20-signs": Base(signs_resnet20, "gtsrb", settings={"augment": "crop", "final_density": 0.02}),
+    "resnet20-signs": Base(
+        signs_resnet20, "gtsrb", settings={"augment": "crop", "final_density": 0.02}
+    ),
     "mobilenetv2": Base(mobilenet, "imagenet40_64px", halved=False, settings={"batch_size": 32}),
 }
 """Mirrored signs mean something else."""
