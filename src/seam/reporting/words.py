@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from seam.search.frontier import tells
-
 
 def predict_command(place: str | Path, content: str) -> str:
     """How to name samples, images or texts, with what is in a folder.
@@ -99,20 +97,18 @@ def seconds(value: float) -> str:
     return f"{value // 3600:.0f} h {value % 3600 // 60:.0f} min"
 
 
-def too_few(report: Mapping[str, Any]) -> str:
-    """What to do where the validation samples could not speak for a smaller point.
+def nothing_removed(report: Mapping[str, Any]) -> str:
+    """Why a rule by tolerance has chosen the base itself, and what to do; else nothing.
 
-    >>> picked = {"rule": "tolerance", "value": 0.005}
-    >>> too_few({"picked": picked, "samples": {"validation": 24}})[:42]
-    ' 24 validation samples are too few to tell'
-    >>> too_few({"picked": picked, "samples": {"validation": 1000}})
+    >>> report = {"picked": {"rule": "tolerance", "value": 0.005}, "samples": {"validation": 24}}
+    >>> nothing_removed({**report, "density": 1.0})[:46]
+    ' Nothing was removed: 24 validation samples do'
+    >>> nothing_removed({**report, "density": 0.2})
     ''
     """
-    picked, samples = report["picked"], report["samples"]["validation"]
-    paired = report.get("reference", "restricted") == "restricted"
-    if not paired or picked["rule"] != "tolerance" or tells(samples, picked["value"]):
+    if report["picked"]["rule"] != "tolerance" or report["density"] < 1:
         return ""
     return (
-        f" {samples} validation samples are too few to tell that a smaller point is no worse: "
-        "give more samples, or choose the size (--keep)."
+        f" Nothing was removed: {report['samples']['validation']} validation samples do not show "
+        "that a smaller point is no worse; give more of them, or choose the size (--keep)."
     )

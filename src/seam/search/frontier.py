@@ -145,15 +145,6 @@ def pick(points: Sequence[Point], rule: Pick, bars: Bars) -> Point:
     return max(points, key=lambda p: (p.validation_accuracy, p.density))
 
 
-def tells(samples: int, tolerance: float) -> bool:
-    """Whether so many validation samples can speak for a point that is smaller than the base.
-
-    >>> tells(95, 0.005), tells(96, 0.005)
-    (False, True)
-    """
-    return paired_difference(0, 0, samples)["low"] >= -tolerance - DOUBT
-
-
 def _shown(point: Point, samples: int, tolerance: float) -> bool:
     """Whether the samples bear out that the point is no worse, as far as they were paired."""
     if point.gained is None or point.lost is None:
