@@ -35,7 +35,7 @@ def base(folder: Path) -> BaseModel:
 @pytest.fixture(scope="module")
 def result(base: BaseModel, tmp_path_factory: pytest.TempPathFactory) -> Result:
     out = tmp_path_factory.mktemp("texts") / "run"
-    settings = seam.plan(PROBLEM, epochs=2, final_density=0.3)
+    settings = seam.plan(PROBLEM, epochs=2, keep=0.3, final_density=0.3)
     return seam.reengineer(base, PROBLEM, hf_models.text_data(), out=out, settings=settings)
 
 
@@ -91,7 +91,7 @@ class Killer(Silent):
 
 def test_a_run_goes_on_where_it_was(result: Result, base: BaseModel, tmp_path: Path) -> None:
     data, out = hf_models.text_data(), tmp_path / "run"
-    settings = seam.plan(PROBLEM, epochs=2, final_density=0.3)
+    settings = seam.plan(PROBLEM, epochs=2, keep=0.3, final_density=0.3)
     with pytest.raises(KilledError):
         seam.reengineer(base, PROBLEM, data, out=out, settings=settings, observer=Killer())
     assert not (out / "adapter").exists()

@@ -224,8 +224,12 @@ def test_the_verdict_is_read_off_the_interval(low: float, high: float, words: st
         "weights": {"kept": 1, "base": 4},
         "macs": {"theoretical": 1, "base": 2},
         "accuracy": {"reengineered": share},
+        "picked": {"rule": "tolerance", "value": 0.005},
+        "samples": {"validation": 24},
+        "density": 0.25,
     }
     assert words in verdict_of(report)
+    assert "Nothing was removed: 24 validation samples" in verdict_of({**report, "density": 1.0})
 
 
 def test_predictions_that_do_not_fit() -> None:
