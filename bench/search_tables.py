@@ -8,6 +8,8 @@ from typing import Any
 from tables import listed, markdown, over_seeds, provenance, spread
 
 Values = Mapping[str, Any]
+LEAST = 200
+"""Training images below which a search is one from few samples."""
 
 
 def searches(runs: Sequence[Values]) -> str:
@@ -47,8 +49,15 @@ def searches(runs: Sequence[Values]) -> str:
 
 
 def reuse(runs: Sequence[Values]) -> str:
-    """What preset `default` reaches: the point it picks, and sizes fixed beforehand."""
-    mine = [run for run in runs if run["method"] == "default"]
+    """What preset `default` reaches, with the most images there are of a problem.
+
+    The point it picks, and sizes fixed beforehand.
+    """
+    mine = [r for r in runs if r["method"] == "default" and r["samples"]["train"] >= LEAST]
+    most: dict[str, int] = {}
+    for run in mine:
+        most[run["problem"]] = max(most.get(run["problem"], 0), run["samples"]["train"])
+    mine = [run for run in mine if run["samples"]["train"] == most[run["problem"]]]
     sizes = _sizes(mine)
     heads = [
         *("problem", "training images", "restricted", "picked: density", "accuracy"),

@@ -22,7 +22,9 @@ def point(density: float, accuracy: float, steps: int = 0) -> dict[str, float]:
 def test_the_problems_are_those_of_the_list_and_always_the_same() -> None:
     names = list(cases())
     whole = [name for name in names if name.count("/") == 1]
-    assert sum(name.startswith("resnet20") for name in whole) == 15
+    assert sum(name.startswith("resnet20/") for name in whole) == 15
+    assert sum(name.startswith("resnet20-signs/") for name in whole) == 3
+    assert sum(name.startswith("mobilenetv2/") for name in whole) == 4
     assert sum(name.startswith("vgg16") for name in whole) == 3
     assert len(names) == 4 * len(whole)
     assert subsets(5) == subsets(5)
@@ -61,6 +63,8 @@ def test_a_row_of_digits_chooses_on_validation_and_tests_what_it_chose(tmp_path:
     assert row["points"][-1]["density"] == pytest.approx(0.1, abs=0.001)
     assert row["points"][0]["steps"] == 0
     assert 0 < row["hypervolume"]["density"] <= 1
-    assert [each["size"] for each in row["test"]] == [0.4, 0.2, 0.1]
-    assert all(each["density"] <= each["size"] + 1e-3 for each in row["test"])
+    picked, *sized = row["test"]
+    assert picked["size"] is None
+    assert [each["size"] for each in sized] == [0.4, 0.2, 0.1]
+    assert all(each["density"] <= each["size"] + 1e-3 for each in sized)
     assert row["test"][0]["accuracy"]["n"] == len(whole.data.test)
