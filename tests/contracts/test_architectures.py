@@ -31,7 +31,7 @@ FILE = RESULTS / "architectures.json"
 ASKED = os.environ.get("SEAM_ARCHITECTURES", "")
 USUAL = (
     *("zoo:cifar_resnet20", "zoo:wrn16_1", "timm:mobilenetv3_small_100", "timm:regnetx_002"),
-    *("timm:vit_tiny_patch16_224", "timm:repvgg_a0", "timm:lcnet_050", "torchvision:mnasnet0_5"),
+    *("timm:vit_tiny_patch16_224", "timm:lcnet_050", "torchvision:mnasnet0_5"),
     *("torchvision:squeezenet1_1", "torchvision:shufflenet_v2_x0_5", "transformers:roberta"),
     *("transformers:deit", "transformers:swin", "transformers:convnext", "transformers:resnet"),
     *("own module:plain CNN", "own module:residual CNN", "own module:nn.TransformerEncoder"),
