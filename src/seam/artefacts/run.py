@@ -18,7 +18,7 @@ from seam.artefacts.atomic import write_bytes, write_json, write_text
 from seam.artefacts.checkpoint import from_file, packed, to_bytes, unpacked
 from seam.artefacts.lock import held
 from seam.core.config import SearchConfig
-from seam.errors import ConfigError, RunFolderError
+from seam.errors import ConfigError, RunFolderError, in_line
 
 
 @dataclass(frozen=True)
@@ -182,6 +182,22 @@ class RunFolder:
         except (OSError, ValueError) as error:
             raise RunFolderError(
                 f"run '{self.path}' has no readable {name}; run {self.command} again to finish it"
+            ) from error
+
+    def read_history(self) -> list[dict[str, Any]]:
+        """Inverse of `write_history`; nothing before the first epoch.
+
+        Raises:
+            RunFolderError: the file is damaged.
+        """
+        file = self.path / "history.jsonl"
+        try:
+            lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+            return [json.loads(line) for line in lines]
+        except (OSError, ValueError) as error:
+            raise RunFolderError(
+                f"'{file}' is damaged ({in_line(error, 60)}); restore it, or delete the file: "
+                f"{self.command} writes it anew"
             ) from error
 
     @property

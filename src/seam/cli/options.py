@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -82,11 +83,29 @@ def problem_of(labels: str | None, groups: Path | None) -> Problem:
     assert groups is not None
     values = read_yaml(groups, what="groups file")
     for name, members in values.items():
-        if not isinstance(members, list) or not all(isinstance(m, (str, int)) for m in members):
+        if not is_labels(members):
             raise LabelError(
                 f"groups file '{groups}': group '{name}' is no list of labels; "
                 "write  name: [label, label]"
             )
+    return groups_of(values)
+
+
+def is_labels(value: Any) -> bool:
+    """Whether a YAML value is a list of labels.
+
+    >>> is_labels(["airplane", 7]), is_labels("airplane")
+    (True, False)
+    """
+    return isinstance(value, list) and all(isinstance(each, str | int) for each in value)
+
+
+def groups_of(values: Mapping[Any, Any]) -> Problem:
+    """The problem of groups that YAML names, each of which `is_labels`.
+
+    >>> groups_of({"even": [0, 2], "odd": [1]}).outputs
+    ('even', 'odd')
+    """
     return Problem.groups({str(n): [str(m) for m in members] for n, members in values.items()})
 
 

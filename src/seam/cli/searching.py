@@ -59,7 +59,7 @@ def run_search(output: Output, problem: Problem, options: Mapping[str, Any]) -> 
 
     spec, data, out = spec_of(options), options["data"], options["out"]
     dry_run = options["dry_run"]
-    settings = plan(problem, **settings_of(options))
+    settings = plan(problem, **settings_of(options, spec))
     trackers = track(*(options["track"] or ()), out=out or Path())
     with output.progress() as observer:
         observer.stage("loading the base model")
@@ -109,11 +109,11 @@ def spec_of(options: Mapping[str, Any]) -> BaseSpec:
     )
 
 
-def settings_of(options: Mapping[str, Any]) -> dict[str, Any]:
+def settings_of(options: Mapping[str, Any], spec: BaseSpec) -> dict[str, Any]:
     """What the options make of a problem's settings: keywords of `seam.jobs.plan.plan`."""
     return {
         "preset_name": options["preset"],
-        "base": _base_facts(spec_of(options)),
+        "base": _base_facts(spec),
         "exclude": tuple(options["exclude"] or ()),
         "tolerance": _points(options["tolerance"]),
         "epoch": options["pick"],

@@ -12,7 +12,18 @@ import typer
 from seam.artefacts.yaml_file import read_yaml
 from seam.cli import search_options as given
 from seam.cli.console import Output
-from seam.cli.options import Config, Device, Json, Quiet, Seed, device_of, names_in
+from seam.cli.options import (
+    Config,
+    Device,
+    Json,
+    Quiet,
+    Seed,
+    device_of,
+    groups_of,
+    is_labels,
+    names_in,
+    pairs,
+)
 from seam.cli.searching import check_places, settings_of, spec_of
 from seam.core.problem import Problem
 from seam.errors import ConfigError, LabelError
@@ -130,7 +141,8 @@ def run(
     check_places(data, out, dry_run)
     assert data is not None
     named = _problems(data, ctx.params)
-    parts = parts_of(named, grid=_grid(grid), **settings_of(ctx.params))
+    spec = spec_of(ctx.params)
+    parts = parts_of(named, grid=_grid(grid), **settings_of(ctx.params, spec))
     if dry_run:
         rows: list[Row] = [
             {"name": part.name, "outputs": list(part.problem.outputs), "state": "waiting"}
@@ -143,9 +155,7 @@ def run(
     where = Workers(count=workers, threads=threads, gpus=gpus, address=address)
     kind = device_of(device) if not address else device
     with _watched(output, parts) as told:
-        rows = sweep(
-            spec_of(ctx.params), parts, data, out=out, workers=where, device=kind, told=told
-        )
+        rows = sweep(spec, parts, data, out=out, workers=where, device=kind, told=told)
     _show(output, rows, out)
     failed = [row for row in rows if row["state"] == "failed"]
     if failed:
@@ -160,7 +170,6 @@ def _problems(data: str, options: Mapping[str, Any]) -> dict[str, Problem]:
     if options["each_label"] == (options["problems"] is not None):
         raise ConfigError("name the problems: give either --each-label or --problems FILE")
     if options["each_label"]:
-        from seam.cli.options import pairs
         from seam.data.load import labels_of
 
         labels = labels_of(data, rename=pairs(options["rename"], "rename"))
@@ -172,18 +181,12 @@ def _problems(data: str, options: Mapping[str, Any]) -> dict[str, Problem]:
 
 def _problem(file: Path, name: str, value: Any) -> Problem:
     """A problem as the file has it: a label, a list of labels, or groups of them."""
-
-    def is_labels(each: Any) -> bool:
-        return isinstance(each, list) and all(isinstance(label, str | int) for label in each)
-
     if isinstance(value, str | int):
         return Problem.of([str(value)])
     if is_labels(value):
         return Problem.of([str(label) for label in value])
     if isinstance(value, dict) and all(map(is_labels, value.values())):
-        return Problem.groups(
-            {str(group): [str(label) for label in labels] for group, labels in value.items()}
-        )
+        return groups_of(value)
     raise LabelError(
         f"problems file '{file}': problem '{name}' is no label, list of labels or groups; "
         "write  name: [label, label]"

@@ -32,7 +32,7 @@ TEST_SHARE = 0.1
 """Share of the samples that is set aside for the test where the data has no test split."""
 VALIDATION_SHARE = 0.1
 ENOUGH = 200
-"""Validation samples; fewer cannot tell that a small point is no worse (`seam.search.frontier`)."""
+"""Validation samples; fewer seldom tell that a small point is no worse (`seam.search.frontier`)."""
 
 
 @dataclass(frozen=True)

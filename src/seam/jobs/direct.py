@@ -78,12 +78,12 @@ def recorded(base: BaseModel, problem: Problem, data: DataSource, settings: Plan
         "base": {"source": base.source, "fingerprint": base.fingerprint},
         "problem": problem.to_dict(),
         "model": base.recipe,
-        "data_source": _named(data),
+        "data_source": named_source(data),
         **settings.to_dict(),
     }
 
 
-def _named(data: DataSource) -> str | None:
+def named_source(data: DataSource) -> str | None:
     """Data as a run folder records it: a folder by its absolute path; None for an own set."""
     if not isinstance(data, (str, Path)):
         return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 from collections.abc import Callable, Mapping
@@ -65,7 +64,7 @@ def gather(run: str | Path, data: DataSource | None = None) -> dict[str, Any]:
         "epochs": epochs,
         "environment": _read(folder, "environment.json", {}),
         "frontier": _read(folder, "frontier.json", []),
-        "history": _history(folder),
+        "history": folder.read_history(),
         "report": folder.read_json("report.json") if _is_finished(folder) else None,
         "content": "image",
         **dict.fromkeys(PARTS),
@@ -193,15 +192,3 @@ def _accuracy(point: Mapping[str, Any]) -> float:
 def _read(folder: RunFolder, name: str, otherwise: Any) -> Any:
     """A JSON file of a run that may not have got so far."""
     return folder.read_json(name) if (folder.path / name).exists() else otherwise
-
-
-def _history(folder: RunFolder) -> list[dict[str, Any]]:
-    file = folder.path / "history.jsonl"
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-        return [json.loads(line) for line in lines]
-    except (OSError, ValueError) as error:
-        raise RunFolderError(
-            f"'{file}' is damaged ({in_line(error, 60)}); restore it, or delete the file: "
-            f"{folder.command} writes it anew"
-        ) from error

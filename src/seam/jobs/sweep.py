@@ -18,7 +18,7 @@ from seam.artefacts.lock import held
 from seam.artefacts.run import RunFolder, plain
 from seam.core.checks import at_least
 from seam.errors import ConfigError, MissingExtraError, RunFolderError, in_line
-from seam.jobs.direct import recorded
+from seam.jobs.direct import named_source, recorded
 from seam.jobs.sweep_parts import Part
 from seam.jobs.sweep_state import Row, SweepState
 from seam.jobs.sweep_task import run_problem
@@ -103,19 +103,19 @@ def sweep(
     """
     ray, workers, folder = _ray(), workers or Workers(), Path(out).resolve()
     place, known = _place(workers), base.load("cpu")
-    data = str(Path(data).resolve()) if Path(data).is_dir() else str(data)
+    source = str(named_source(data))
     state = SweepState(parts, folder)
     for part in parts:
         part.problem.counted(known.labels)
-        RunFolder(state.place(part)).check(recorded(known, part.problem, data, part.settings))
+        RunFolder(state.place(part)).check(recorded(known, part.problem, source, part.settings))
     with held(_lock(folder), what=f"sweep '{out}'"):
-        _record(folder, known, parts, data)
+        _record(folder, known, parts, source)
         open_parts = [part for part in parts if not state.is_finished(part)]
         told(state.rows())
         try:
             if open_parts:
                 with _cluster(ray, place):
-                    _run(ray, workers, base, open_parts, data, device, state, told)
+                    _run(ray, workers, base, open_parts, source, device, state, told)
         finally:
             _write_table(state.rows(), folder / TABLE_FILE)
     return state.rows()

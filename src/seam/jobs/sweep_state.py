@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from seam.artefacts.run import RunFolder
+from seam.errors import RunFolderError
 from seam.jobs.sweep_parts import Part
 
 RUNS = "runs"
@@ -22,6 +23,7 @@ class SweepState:
         self.parts, self.folder = parts, folder
         self.start = time.time()
         self.errors: dict[str, str] = {}
+        self._finished: dict[str, Row] = {}
 
     def place(self, part: Part) -> Path:
         """The run folder of a part."""
@@ -29,46 +31,51 @@ class SweepState:
 
     def is_finished(self, part: Part) -> bool:
         """Whether its report is there, of the point that is wanted now."""
-        return self._report(part) is not None
+        return bool(self._row(part)["state"] == "finished")
 
     def rows(self) -> list[Row]:
         """One row a part, in their order."""
         return [self._row(part) for part in self.parts]
 
-    def _report(self, part: Part) -> dict[str, Any] | None:
-        file = self.place(part) / "report.json"
-        try:
-            report: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-        wanted = part.settings.pick.to_dict()
-        same = {name: report.get("picked", {}).get(name) for name in wanted} == wanted
-        return report if same else None
-
     def _row(self, part: Part) -> Row:
+        """A part's row; what has finished stays so, and is read once."""
+        if part.name in self._finished:
+            return self._finished[part.name]
+        error, report = self.errors.get(part.name, ""), self._report(part)
         row: Row = {
             "name": part.name,
             "outputs": list(part.problem.outputs),
             "state": "waiting",
-            "error": self.errors.get(part.name, ""),
+            "error": "" if report is not None else error,
             "folder": str(self.place(part)),
             "epoch": self._epoch(part),
             "epochs": part.settings.search.all_epochs,
             **part.varied,
         }
-        report = self._report(part)
         if report is not None:
-            row |= {"state": "finished", "error": "", **figures(report)}
-        elif row["error"]:
+            row |= {"state": "finished", **figures(report)}
+            self._finished[part.name] = row
+        elif error:
             row["state"] = "failed"
         elif self._touched(part):
             row["state"] = "running"
         return row
 
+    def _report(self, part: Part) -> dict[str, Any] | None:
+        folder = RunFolder(self.place(part))
+        if not (folder.path / "report.json").exists():
+            return None
+        try:
+            report: dict[str, Any] = folder.read_json("report.json")
+        except RunFolderError:
+            return None
+        wanted = part.settings.pick.to_dict()
+        same = {name: report.get("picked", {}).get(name) for name in wanted} == wanted
+        return report if same else None
+
     def _epoch(self, part: Part) -> int:
-        with suppress(OSError, ValueError, KeyError, IndexError):
-            lines = (self.place(part) / "history.jsonl").read_text(encoding="utf-8").splitlines()
-            return int(json.loads(lines[-1])["epoch"])
+        with suppress(RunFolderError, IndexError, KeyError):
+            return int(RunFolder(self.place(part)).read_history()[-1]["epoch"])
         return 0
 
     def _touched(self, part: Part) -> bool:
