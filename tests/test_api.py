@@ -35,6 +35,7 @@ PROMISED = [
     "compare",
     "evaluate",
     "export",
+    "launched",
     "load",
     "load_adapter",
     "load_base",

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from seam.jobs.indirect import transfer
     from seam.jobs.plan import Plan, plan
     from seam.jobs.predict import Predictor, load
+    from seam.jobs.ranks import launched
     from seam.jobs.result import Result
     from seam.jobs.share import pull, push
     from seam.jobs.sweep import Workers, sweep
@@ -63,6 +64,7 @@ _HOMES = {
     "compare": "reporting.page",
     "evaluate": "jobs.again",
     "export": "jobs.export",
+    "launched": "jobs.ranks",
     "load": "jobs.predict",
     "load_adapter": "artefacts.adapter",
     "load_base": "models.load",
@@ -102,6 +104,7 @@ __all__ = [
     "compare",
     "evaluate",
     "export",
+    "launched",
     "load",
     "load_adapter",
     "load_base",

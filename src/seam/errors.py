@@ -66,6 +66,10 @@ class HubError(SeamError, OSError):
     page = "docs/hub.md"
 
 
+class RankError(SeamError, RuntimeError):
+    """Another process of the same search has stopped; the main one says why."""
+
+
 class MissingExtraError(SeamError, ImportError):
     """An optional dependency is not installed; the message holds the install command."""
 

@@ -17,8 +17,10 @@ from torch import Tensor
 from seam.artefacts.atomic import write_bytes, write_json, write_text
 from seam.artefacts.checkpoint import from_file, packed, to_bytes, unpacked
 from seam.artefacts.lock import held
+from seam.artefacts.state_file import State, load_state, save_state
 from seam.core.config import SearchConfig
 from seam.errors import ConfigError, RunFolderError, in_line
+from seam.search.parallel import ALONE, Ranks
 
 
 @dataclass(frozen=True)
@@ -139,13 +141,15 @@ class RunFolder:
         """The folder of the shrunk model, where there is one."""
         return self.path / "model"
 
-    def save_state(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
-        """Write the search's state: one file, so tensors and values always belong together."""
-        write_bytes(self._state, to_bytes(tensors, values))
+    def save_state(
+        self, tensors: Mapping[str, Tensor], values: Mapping[str, Any], ranks: Ranks = ALONE
+    ) -> None:
+        """Write the search's state, each rank its share; tensors and values belong together."""
+        save_state(self.path / "checkpoint", tensors, values, ranks)
 
-    def load_state(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    def load_state(self) -> State | None:
         """The state last saved, or None."""
-        return from_file(self._state) if self._state.exists() else None
+        return load_state(self.path / "checkpoint")
 
     def save_point(self, epoch: int, snapshot: Mapping[str, Tensor]) -> None:
         """Write what a point of the frontier is made of."""
@@ -203,10 +207,6 @@ class RunFolder:
     @property
     def _config(self) -> Path:
         return self.path / "config.yaml"
-
-    @property
-    def _state(self) -> Path:
-        return self.path / "checkpoint" / "state.safetensors"
 
     def _point(self, epoch: int) -> Path:
         return self.path / "checkpoint" / "points" / f"{epoch:04d}.safetensors"

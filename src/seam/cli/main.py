@@ -22,7 +22,7 @@ from seam.cli.report import compare
 from seam.cli.report import run as report
 from seam.cli.sweep import run as sweep
 from seam.cli.transfer import run as transfer
-from seam.errors import SeamError
+from seam.errors import RankError, SeamError
 
 # What typer raises for bad usage: click's UsageError, or its own copy of it; it exports neither.
 UsageError: Any = typer.BadParameter.__base__
@@ -81,6 +81,8 @@ def main() -> None:
     """Run the command line; bad input ends with one line and exit code 2."""
     try:
         code = app(prog_name="seam", standalone_mode=False)
+    except RankError:
+        code = 2
     except SeamError as error:
         fail(f"{error} (see {error.page})" if error.page else str(error))
         code = 2

@@ -163,6 +163,12 @@ Precision = Annotated[
         rich_help_panel=_SEARCH,
     ),
 ]
+Accumulate = Annotated[
+    int | None,
+    typer.Option(
+        help="Parts in which each batch is computed, to save memory.", rich_help_panel=_SEARCH
+    ),
+]
 Safer = Annotated[
     str | None,
     typer.Option(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from seam.jobs.result import Result
     from seam.models.load import BaseSpec
 
+SILENT = Output(as_json=False, quiet=True)
 RULES = {
     "pick": "epoch",
     "keep": "keep",
@@ -30,7 +31,8 @@ GENERAL = ("out", "device", "json", "quiet", "config")
 SETTINGS = (
     *("granularity", "epochs", "batch_size", "score_lr", "head_lr", "tune_lr", "alpha"),
     *("final_density", "final_macs", "final_latency", "runtime", "batch", "round_to"),
-    *("levels", "growth", "head", "tune", "distill", "finetune_epochs", "precision", "safer"),
+    *("levels", "growth", "head", "tune", "distill", "finetune_epochs"),
+    *("precision", "accumulate", "safer"),
     *("keep", "remove", "keep_macs", "keep_latency"),
     *("shots", "validation", "negatives", "augment", "skip_bad", "seed"),
 )
@@ -53,7 +55,9 @@ def run_search(output: Output, problem: Problem, options: Mapping[str, Any]) -> 
     """The search that the options ask for, or with ``dry_run`` what it would do."""
     from seam.artefacts.run import RunFolder
     from seam.jobs.direct import recorded, reengineer
+    from seam.jobs.observe import Silent
     from seam.jobs.plan import plan
+    from seam.jobs.ranks import launched
     from seam.jobs.task import Task
     from seam.jobs.track import Several, track
 
@@ -61,16 +65,21 @@ def run_search(output: Output, problem: Problem, options: Mapping[str, Any]) -> 
     dry_run = options["dry_run"]
     settings = plan(problem, **settings_of(options, spec))
     trackers = track(*(options["track"] or ()), out=out or Path())
-    with output.progress() as observer:
+    device = device_of(options["device"])
+    with launched(device) as ranks, (output if ranks.is_main else SILENT).progress() as observer:
         observer.stage("loading the base model")
-        base = spec.load(device_of(options["device"]))
+        base = ranks.agreed(lambda: spec.load(str(ranks.device) if ranks.count > 1 else device))
         if dry_run:
             if out is not None:
                 RunFolder(out).check(recorded(base, problem, data, settings))
             facts = Task(base, problem, data, settings).facts()
         else:
-            told = Several(observer, trackers)
-            result = reengineer(base, problem, data, out=out, settings=settings, observer=told)
+            told = Several(observer, trackers) if ranks.is_main else Silent()
+            result = reengineer(
+                base, problem, data, out=out, settings=settings, observer=told, ranks=ranks
+            )
+    if not ranks.is_main:
+        return
     if dry_run:
         from seam.reporting.terminal import dry_run as dry_run_table
 

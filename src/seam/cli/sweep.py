@@ -111,6 +111,7 @@ def run(
     tune: given.Tune = None,
     distill: given.Distill = None,
     precision: given.Precision = None,
+    accumulate: given.Accumulate = None,
     safer: given.Safer = None,
     exclude: given.Exclude = None,
     tolerance: given.Tolerance = None,

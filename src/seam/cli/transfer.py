@@ -44,6 +44,7 @@ def run(
     growth: given.Growth = None,
     distill: given.Distill = None,
     precision: given.Precision = None,
+    accumulate: given.Accumulate = None,
     safer: given.Safer = None,
     exclude: given.Exclude = None,
     remove: given.Remove = None,

@@ -166,7 +166,9 @@ class SearchConfig:
     distillation takes the base's answers to the view that is shown; with none, each epoch's view is
     new, and the answers are those to the samples as they are. ``precision`` is that of the large
     products in the steps, and in the base's answers to views; all values that are kept, and every
-    figure, are of float32 in any case.
+    figure, are of float32 in any case. Each batch is computed in ``accumulate`` parts, whose
+    gradients are added up: less memory for the same step, but that norm statistics are those of
+    the parts.
 
     >>> SearchConfig(epochs=3).batch_size
     64
@@ -192,6 +194,7 @@ class SearchConfig:
     views: int = 0
     finetune: Finetune | None = None
     precision: Precision = "float32"
+    accumulate: int = 1
     safer: Safer | None = None
 
     @property
@@ -208,6 +211,7 @@ class SearchConfig:
             "head epochs is 1, and then every epoch trains the head alone; give 0, or 2 or more",
         )
         at_least("views", self.views, 0, whole=True)
+        at_least("parts of a batch", self.accumulate, 1, whole=True)
         require(
             is_number(self.temperature) and self.temperature > 0,
             f"temperature is {self.temperature}; give a value above 0",

@@ -37,7 +37,7 @@ def read_table(
         raise DataError(f"the {where} is empty; add {content}s")
     label = _label_column(features, where)
     kind = features[label]
-    given = split.with_format(None)[label]
+    given = split.with_format(None)[label][:]  # at once; a column that is walked reads row by row
     if isinstance(kind, datasets.ClassLabel):
         names = tuple(str(name) for name in kind.names)
         numbers = [-1 if value is None else value for value in given]
@@ -51,7 +51,7 @@ def read_table(
     if content == "image":
         rows = _Rows(chosen.cast_column(column, datasets.Image(decode=False)), column, where)
     else:
-        rows = _Texts(chosen.with_format(None)[column], where)
+        rows = _Texts(chosen.with_format(None)[column][:], where)
     return ImageSource(rows.read, rows.name, len(split)), numbers, names
 
 

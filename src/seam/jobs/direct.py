@@ -13,10 +13,12 @@ from seam.data.folder import left_out
 from seam.data.prepare import DataSource
 from seam.jobs.observe import Observer, Silent
 from seam.jobs.plan import Plan, plan
+from seam.jobs.ranks import check_ranks
 from seam.jobs.result import Result, finish
 from seam.jobs.task import Task
 from seam.jobs.walk import Walk
 from seam.models.base import BaseModel
+from seam.search.parallel import ALONE, Ranks
 
 
 def reengineer(
@@ -27,6 +29,7 @@ def reengineer(
     out: str | Path | None = None,
     settings: Plan | None = None,
     observer: Observer | None = None,
+    ranks: Ranks = ALONE,
 ) -> Result:
     """Search the weights of ``base`` that ``problem`` needs, remove the rest, and measure.
 
@@ -48,6 +51,8 @@ def reengineer(
         out: run folder; without it nothing is written and an interrupted search is lost.
         settings: from `plan`; by default the ``default`` preset.
         observer: told how the job gets on.
+        ranks: from `seam.launched`, where several processes search together. Each calls this alike;
+            the main one writes, the others see the same run folder.
 
     Raises:
         SeamError: the input is bad; the message is one line and names the mend.
@@ -57,17 +62,24 @@ def reengineer(
     observer = observer or Silent()
     wanted = recorded(base, problem, data, settings)
     folder = RunFolder(Path(out)) if out is not None else None
-    if folder is not None:
-        folder.check(wanted)
-    observer.stage("reading data")
-    task = Task(base, problem, data, settings)
-    if task.data.stray:
-        observer.stage(left_out(task.data.stray))
-    walk = Walk(task, folder, observer)
-    with folder.begun(wanted, task.provenance()) if folder is not None else nullcontext():
+
+    def begun() -> Walk:
+        if folder is not None:
+            folder.check(wanted)
+        observer.stage("reading data")
+        task = Task(base, problem, data, settings)
+        if task.data.stray:
+            observer.stage(left_out(task.data.stray))
+        return Walk(task, folder, observer, ranks)
+
+    check_ranks(settings, ranks)
+    walk = ranks.agreed(begun)
+    mine = folder if ranks.is_main else None
+    with mine.begun(wanted, walk.task.provenance()) if mine is not None else nullcontext():
+        ranks.wait()
         walk.run(wanted)
         observer.stage("measuring on test data")
-        result = finish(task, walk, folder, start)
+        result = finish(walk.task, walk, mine, start)
         observer.finished(result.report, result.folder)
         return result
 

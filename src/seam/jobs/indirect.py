@@ -13,6 +13,7 @@ from seam.jobs.observe import Observer
 from seam.jobs.plan import Plan
 from seam.jobs.result import Result
 from seam.models.base import BaseModel
+from seam.search.parallel import ALONE, Ranks
 
 
 def transfer(
@@ -23,6 +24,7 @@ def transfer(
     out: str | Path | None = None,
     settings: Plan | None = None,
     observer: Observer | None = None,
+    ranks: Ranks = ALONE,
 ) -> Result:
     """Search the weights of ``base`` that labels it was not trained on need; remove the rest; tune.
 
@@ -46,6 +48,7 @@ def transfer(
         out: run folder; without it nothing is written and an interrupted search is lost.
         settings: from `plan`; by default the ``default`` preset.
         observer: told how the job gets on.
+        ranks: as `seam.reengineer` takes them.
 
     Raises:
         SeamError: the input is bad; the message is one line and names the mend.
@@ -58,4 +61,6 @@ def transfer(
             f"a problem of kind '{problem.kind}' is over the base's own labels; use "
             "seam.reengineer, or give Problem.new_labels"
         )
-    return reengineer(base, problem, data, out=out, settings=settings, observer=observer)
+    return reengineer(
+        base, problem, data, out=out, settings=settings, observer=observer, ranks=ranks
+    )

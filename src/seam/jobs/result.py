@@ -89,6 +89,7 @@ def finish(task: Task, walk: Walk, folder: RunFolder | None, start: float) -> Re
         },
         "frontier": [point.to_dict() for point in walk.frontier],
         "adapter_bytes": size,
+        "processes": walk.ranks.count,
         "seconds": {
             "search": round(walk.seconds, 2),
             "total": round(time.monotonic() - start, 2),

@@ -18,6 +18,7 @@ from seam.jobs.task import Task
 from seam.masking.gates import ChannelSet
 from seam.search.frontier import Point, frontier
 from seam.search.loop import search
+from seam.search.parallel import ALONE, Ranks
 from seam.search.state import share_kept
 
 HEAD_BIAS = "head/bias"
@@ -27,8 +28,10 @@ HEAD_BIAS = "head/bias"
 class Walk:
     """The search with its points, saved after every epoch where there is a run folder."""
 
-    def __init__(self, task: Task, folder: RunFolder | None, observer: Observer) -> None:
-        self.task, self.folder, self.observer = task, folder, observer
+    def __init__(
+        self, task: Task, folder: RunFolder | None, observer: Observer, ranks: Ranks = ALONE
+    ) -> None:
+        self.task, self.folder, self.observer, self.ranks = task, folder, observer, ranks
         self.points: list[Point] = []
         self.seconds = 0.0
         self._snapshots: dict[int, dict[str, Tensor]] = {}
@@ -61,6 +64,7 @@ class Walk:
             settings.search,
             self.task.objective(),
             seed=settings.seed,
+            ranks=self.ranks,
             on_step=lambda step, steps: self.observer.step(self.state.epoch, epochs, step, steps),
         ):
             self.seconds = spent + time.monotonic() - clock
@@ -95,11 +99,12 @@ class Walk:
         if self.folder is None:
             self._snapshots[point.epoch] = snapshot
         else:
-            self.folder.save_point(point.epoch, snapshot)
+            if self.ranks.is_main:
+                self.folder.save_point(point.epoch, snapshot)
             if point.epoch > 0:
                 rows = [each.to_dict() for each in self.points]
                 values = {"epoch": point.epoch, "points": rows, "seconds": self.seconds}
-                self.folder.save_state(self.state.tensors(), values)
+                self.folder.save_state(self.state.tensors(), values, self.ranks)
         self._tidy()
 
     def _costs(self, masks: Mapping[str, Tensor]) -> tuple[float, float | None]:
@@ -118,7 +123,7 @@ class Walk:
         """List the points, and forget what those off the frontier are made of."""
         kept = {each.epoch for each in self.frontier}
         self._snapshots = {epoch: each for epoch, each in self._snapshots.items() if epoch in kept}
-        if self.folder is not None:
+        if self.folder is not None and self.ranks.is_main:
             self.folder.write_history([each.to_dict() for each in self.points])
             self.folder.write_json("frontier.json", [each.to_dict() for each in self.frontier])
             self.folder.keep_points(kept)

@@ -15,6 +15,7 @@ from seam.errors import NumericalError
 from seam.masking.parametrization import MaskSet
 from seam.search.calibrate import calibrate
 from seam.search.objective import Objective
+from seam.search.parallel import ALONE, Ranks
 from seam.search.saliency import start_from
 from seam.search.samples import Batch, Samples, SearchData
 from seam.search.schedule import place
@@ -36,15 +37,17 @@ def search(
     objective: Objective,
     *,
     seed: int,
+    ranks: Ranks = ALONE,
     on_step: Callable[[int, int], None] = lambda _step, _steps: None,
 ) -> Iterator[float]:
     """Run the epochs that are left; yields each epoch's mean loss when it is finished.
 
     The order and augmentation of an epoch's batches depend on ``seed`` and the epoch's number
-    alone, so a search that continues from a saved state takes the same steps.
+    alone, so a search that continues from a saved state takes the same steps. With several
+    ``ranks``, each runs this with the same arguments and ends with the same state.
 
     Raises:
-        NumericalError: the loss is not a number.
+        NumericalError: the loss is not a number, or the states of the ranks differ.
     """
     steps = math.ceil(len(data.train) / config.batch_size)
     if not state.started:
@@ -52,7 +55,7 @@ def search(
             batches = batches_of(data.train, config, seed=seed, epoch=-1)
             images = (batch.images for batch in islice(batches, CALIBRATION_BATCHES))
             calibrate(state.model.backbone, state.tuned, images)
-        _start(state, data.train, config, objective, seed)
+        _start(state, data.train, config, objective, seed, ranks)
         state.started = True
     while not _over(state, config):
         pressure = config.pressure if state.finetuned is None else None
@@ -66,17 +69,13 @@ def search(
             if pressure is not None:
                 progress = (state.epoch + step / steps) / config.epochs
                 if state.compaction is not None:
-                    _walk_down(state, data.train, config, objective, seed, progress)
+                    _walk_down(state, data.train, config, objective, seed, progress, ranks)
                 _set_pressure(state, pressure, progress)
-            loss = objective(answers(state.model, batch, config), batch)
-            if isinstance(pressure, Penalty):
-                loss = loss + pressure.alpha * state.soft_density()
             for optimizer in state.optimizers:
                 optimizer.zero_grad()
-            loss.backward()
+            total = total + _backward(state, batch, config, objective, pressure, ranks)
             for optimizer in state.optimizers:
                 optimizer.step()
-            total = total + loss.detach()
             on_step(step + 1, steps)
             if _stops(state, pressure):
                 break
@@ -84,14 +83,42 @@ def search(
         if isinstance(pressure, Budget):
             kept = state.strategy.share(pressure, state.epoch / config.epochs)
             state.strategy.keep(state.masks, kept, True)
+        ranks.check_same(state.tensors(), state.epoch)
         yield _mean(total, step + 1, state.epoch)
 
 
-def answers(model: nn.Module, batch: Batch, config: SearchConfig) -> Tensor:
+def _backward(
+    state: SearchState,
+    batch: Batch,
+    config: SearchConfig,
+    objective: Objective,
+    pressure: Penalty | Budget | None,
+    ranks: Ranks,
+) -> Tensor:
+    """Gradients of the mean loss of a batch, from all ranks and all its parts; returns that loss.
+
+    Every rank computes the whole loss, and their gradients are added up.
+    """
+    size = len(batch.targets)
+    total = torch.zeros((), device=batch.images.device)
+    for part in batch.split(max(1, min(config.accumulate, size // 2))):  # statistics need two
+        loss = objective(answers(state.model, part, config, ranks), part)
+        if isinstance(pressure, Penalty):
+            loss = loss + pressure.alpha * state.soft_density()
+        loss = loss * (len(part.targets) / size)
+        (loss / ranks.count).backward()
+        total += loss.detach()
+    groups = [group for optimizer in state.optimizers for group in optimizer.param_groups]
+    ranks.add_gradients(parameter for group in groups for parameter in group["params"])
+    return total
+
+
+def answers(model: nn.Module, batch: Batch, config: SearchConfig, ranks: Ranks = ALONE) -> Tensor:
     """A model's outputs (batch, K), computed with gradients in the precision of a search."""
-    with in_precision(config, batch.images.device):
-        outputs: Tensor = model(batch.images)
-    return outputs.float()
+    size = len(batch.targets)
+    with in_precision(config, batch.images.device), ranks.statistics(size):
+        outputs: Tensor = model(ranks.part(batch).images)
+    return ranks.gathered(outputs.float(), size)
 
 
 def in_precision(config: SearchConfig, device: torch.device) -> AbstractContextManager[None]:
@@ -136,13 +163,14 @@ def _walk_down(
     objective: Objective,
     seed: int,
     progress: float,
+    ranks: Ranks,
 ) -> None:
     """Begin a level with new scores; once its budget is reached, remove for good and go on."""
     assert isinstance(config.pressure, Budget)
     level, within = place(config.pressure, progress)
     if level > state.level:
         state.level = level
-        _start(state, train, config, objective, seed)
+        _start(state, train, config, objective, seed, ranks)
     if within >= config.pressure.fall and state.compactions <= level:
         state.strategy.keep(state.masks, state.strategy.share(config.pressure, progress), True)
         state.compact()
@@ -150,8 +178,17 @@ def _walk_down(
 
 
 def _start(
-    state: SearchState, train: Samples, config: SearchConfig, objective: Objective, seed: int
+    state: SearchState,
+    train: Samples,
+    config: SearchConfig,
+    objective: Objective,
+    seed: int,
+    ranks: Ranks,
 ) -> None:
+    """Set the scores that a level begins with: each rank looks at the same, the main one's count.
+
+    Afterwards all hold the same state.
+    """
     if state.strategy.start is not None:
         look = Look(
             state.model,
@@ -169,6 +206,7 @@ def _start(
         for score, before in zip(scores, searched, strict=True):
             score.requires_grad_(before)
         state.masks.keep(1.0)
+    ranks.take_mains(state.tensors())
 
 
 def _set_pressure(state: SearchState, pressure: Penalty | Budget, progress: float) -> None:

@@ -21,6 +21,11 @@ class Batch(NamedTuple):
     numbers: Tensor
     view: int | None = None
 
+    def split(self, count: int) -> list[Batch]:
+        """The samples in order, in ``count`` parts whose sizes differ by one at most."""
+        parts = zip(*(each.tensor_split(count) for each in self[:3]), strict=True)
+        return [Batch(images, targets, numbers, self.view) for images, targets, numbers in parts]
+
 
 class Samples(Protocol):
     """Labelled images, or texts, that can be walked through in batches, any number of times."""
