@@ -101,11 +101,11 @@ def masked_step(name: str, preset_name: str, steps: int, times: int = 1) -> Call
     state = begin(model, config)
     state.epoch = 1  # past the paper's first, head-only epoch
     data = Fixed(batch, steps)
-    ticks = _ticks(state, SearchData(data, data), config)
+    ticks = ticks(state, SearchData(data, data), config)
     return lambda: next(ticks)
 
 
-def _ticks(state, data, config) -> Iterator[None]:
+def ticks(state, data, config) -> Iterator[None]:
     """The loop as a generator that stops after each step."""
     import threading
 

@@ -17,6 +17,7 @@ from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils import parametrize
 
 from seam.errors import ConfigError
+from seam.masking.remade import masked
 from seam.masking.ste import step
 
 MASKABLE = (_ConvNd, nn.Linear, nn.MultiheadAttention)
@@ -51,6 +52,8 @@ class Mask(nn.Module):
     def forward(self, parameter: Tensor) -> Tensor:
         """The masked parameter; same shape and type."""
         gate = self.gate if torch.is_grad_enabled() else step
+        if torch.is_grad_enabled() and gate is step:
+            return masked(parameter, self.score, self.threshold)
         return multiplied(parameter, lambda: gate(self.score, self.threshold))
 
     @property

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from seam.core.config import Budget, Penalty, SearchConfig
 from seam.errors import NumericalError
 from seam.masking.parametrization import MaskSet
+from seam.masking.remade import remade
 from seam.search.calibrate import calibrate
 from seam.search.objective import Objective
 from seam.search.parallel import ALONE, Ranks
@@ -71,11 +72,10 @@ def search(
                 if state.compaction is not None:
                     _walk_down(state, data.train, config, objective, seed, progress, ranks)
                 _set_pressure(state, pressure, progress)
-            for optimizer in state.optimizers:
-                optimizer.zero_grad()
             total = total + _backward(state, batch, config, objective, pressure, ranks)
             for optimizer in state.optimizers:
                 optimizer.step()
+                optimizer.zero_grad()  # at once: the next one's step needs memory
             on_step(step + 1, steps)
             if _stops(state, pressure):
                 break
@@ -102,7 +102,9 @@ def _backward(
     size = len(batch.targets)
     total = torch.zeros((), device=batch.images.device)
     for part in batch.split(max(1, min(config.accumulate, size // 2))):  # statistics need two
-        loss = objective(answers(state.model, part, config, ranks), part)
+        with remade():
+            outputs = answers(state.model, part, config, ranks)
+        loss = objective(outputs, part)
         if isinstance(pressure, Penalty):
             loss = loss + pressure.alpha * state.soft_density()
         loss = loss * (len(part.targets) / size)

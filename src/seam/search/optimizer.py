@@ -59,6 +59,7 @@ class NormalizedSGD(torch.optim.Optimizer):
         size = (first["square"] / (1 - group["memory"] ** first["step"])).sqrt()
         momenta = [self.state[p]["momentum"] for p in moved]
         torch._foreach_mul_(momenta, group["momentum"])
-        scaled = torch._foreach_mul(grads, (1 - group["momentum"]) / size.clamp_min(1e-30))
-        torch._foreach_add_(momenta, scaled)
+        # In place: the gradients are not needed again, and a copy of them would be memory.
+        torch._foreach_mul_(grads, (1 - group["momentum"]) / size.clamp_min(1e-30))
+        torch._foreach_add_(momenta, grads)
         torch._foreach_add_(list[Tensor](moved), momenta, alpha=-group["lr"])

@@ -281,7 +281,7 @@ def _optimizers(
     if rates.method == "adam":
         found = [torch.optim.Adam([{"params": scores, "lr": rates.score}, *others])]
     else:
-        found = [torch.optim.Adam(others), NormalizedSGD(scores, lr=rates.score)]
+        found = [NormalizedSGD(scores, lr=rates.score), torch.optim.Adam(others)]
     for optimizer in found:
         for group in optimizer.param_groups:
             group["full_lr"] = group["lr"]
