@@ -101,8 +101,8 @@ def masked_step(name: str, preset_name: str, steps: int, times: int = 1) -> Call
     state = begin(model, config)
     state.epoch = 1  # past the paper's first, head-only epoch
     data = Fixed(batch, steps)
-    ticks = ticks(state, SearchData(data, data), config)
-    return lambda: next(ticks)
+    steps_of = ticks(state, SearchData(data, data), config)
+    return lambda: next(steps_of)
 
 
 def ticks(state, data, config) -> Iterator[None]:
