@@ -88,6 +88,30 @@ def reuse(runs: Sequence[Values]) -> str:
     return markdown(heads, rows, note)
 
 
+ABLATED = "default, "
+AT = (0.2, 0.1)
+
+
+def ablation(runs: Sequence[Values]) -> str:
+    """Preset `default` with one thing changed at a time, on test data at sizes fixed beforehand."""
+    changed = [run for run in runs if run["method"].startswith(ABLATED)]
+    problems = sorted({(run["problem"], run["samples"]["train"]) for run in changed})
+    heads = [
+        "changed",
+        *(
+            f"{name}, {count:,} images: at {100 * size:g} %"
+            for name, count in problems
+            for size in AT
+        ),
+    ]
+    rows = []
+    for method in ("default", *sorted({run["method"] for run in changed})):
+        groups = [_group(runs, (*problem, method)) for problem in problems]
+        cells = [_against(mine, size) if mine else "" for mine in groups for size in AT]
+        rows.append([method.removeprefix(ABLATED) if method != "default" else "nothing", *cells])
+    return markdown(heads, rows if changed else [], _note(changed or runs))
+
+
 def _sizes(runs: Sequence[Values]) -> list[float]:
     """Sizes fixed beforehand, largest first."""
     found = {row["size"] for run in runs for row in run["test"] if row["size"] is not None}

@@ -293,6 +293,8 @@ def render(name: str, root: Path, document: Path) -> str:
     import channel_tables
     import cli_tables
     import encoder_tables
+    import reliability_tables
+    import scaling_tables
     import search_tables
     import transfer_tables
 
@@ -313,6 +315,16 @@ def render(name: str, root: Path, document: Path) -> str:
         "backdoor": lambda: backdoor_tables.backdoor(read("backdoor.json")),
         "encoders": lambda: encoder_tables.encoders(read("encoders.json")),
         "peers": lambda: peers(root / RESULTS),
+        "ablation": lambda: search_tables.ablation(read_all("search")),
+        "reliability": lambda: reliability_tables.reliability(
+            read("reliability/faults.json"), read("reliability/fuzz.json")
+        ),
+        "faults": lambda: reliability_tables.faults(read("reliability/faults.json")),
+        "fuzzed": lambda: reliability_tables.fuzzed(read("reliability/fuzz.json")),
+        "scaling-weights": lambda: scaling_tables.weights(read("scaling/weights.json")),
+        "scaling-samples": lambda: scaling_tables.samples(read("scaling/samples.json")),
+        "scaling-paper": lambda: scaling_tables.paper(read("scaling/weights.json")),
+        "sweep": lambda: scaling_tables.sweep(read("sweep.json")),
         "commands": cli_tables.commands,
         "exit-codes": cli_tables.exit_codes,
         "ux": lambda: effort(read("ux.json")),

@@ -1,0 +1,168 @@
+"""Time and memory of a search step against the number of weights, beside a plain training step.
+
+    python bench/scaling/weights.py --threads 1
+
+Vision transformers of random weights at 224 pixels: every size has the same number of tokens, so
+computation grows with the weights alone. Plain: forward, cross entropy, backward, Adam on all
+weights. The kinds take turns, each size in its own rows; memory is of a process a kind.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median, quantiles
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from common import RESULTS, arguments, save
+from masked_step import Fixed, peak_bytes, ticks, timed
+from scaling.model import exponent
+from torch import nn
+from torch.nn import functional as F
+
+from seam.core.problem import Problem
+from seam.masking.head import attach_head
+from seam.search.loop import begin
+from seam.search.presets import preset
+from seam.search.samples import Batch, SearchData
+
+KINDS = ("plain", "bitmask", "default")
+PIXELS, LABELS = 224, 1000
+PROBLEM = Problem.one_vs_rest("0")
+MEMBERS = PROBLEM.members([str(number) for number in range(LABELS)])
+WARM = 2
+
+
+@dataclass(frozen=True)
+class Size:
+    """A vision transformer; the last two are ViT-B/16 and ViT-L/16."""
+
+    width: int
+    depth: int
+    heads: int
+    steps: int
+
+    def build(self) -> nn.Module:
+        import timm
+
+        torch.manual_seed(0)
+        return timm.models.VisionTransformer(
+            embed_dim=self.width, depth=self.depth, num_heads=self.heads, num_classes=LABELS
+        ).eval()
+
+
+SIZES = {
+    "0.3 M": Size(48, 6, 2, 20),
+    "1 M": Size(96, 7, 3, 20),
+    "5 M": Size(192, 12, 3, 10),
+    "22 M": Size(384, 12, 6, 7),
+    "86 M": Size(768, 12, 12, 5),
+    "304 M": Size(1024, 24, 16, 3),
+}
+
+
+def batch_of(size: int) -> Batch:
+    generator = torch.Generator().manual_seed(1)
+    images = torch.rand(size, 3, PIXELS, PIXELS, generator=generator)
+    return Batch(images, torch.arange(size) % 2, torch.arange(size))
+
+
+def step_of(kind: str, size: Size, batch: Batch) -> Callable[[], None]:
+    """One training step, or one step of a preset's search."""
+    example = batch.images[:1]
+    if kind == "plain":
+        model = attach_head(size.build(), "slice", MEMBERS, example=example, seed=0)
+        optimizer = torch.optim.Adam(model.parameters(), lr=1e-5)
+
+        def step() -> None:
+            optimizer.zero_grad()
+            F.cross_entropy(model(batch.images), batch.targets).backward()
+            optimizer.step()
+
+        return step
+    config = preset(kind, PROBLEM)
+    state = begin(attach_head(size.build(), config.head, MEMBERS, example=example, seed=0), config)
+    state.started = True  # the look at the data that sets the scores is not a step
+    data = Fixed(batch, 1000)
+    steps = ticks(state, SearchData(data, data), config)
+    return lambda: next(steps)
+
+
+def memory(kind: str, name: str, batch: int, threads: int) -> int:
+    """Growth of a process's peak resident set over three steps, in bytes."""
+    command = [sys.executable, __file__, "--threads", str(threads), "--batch", str(batch)]
+    done = subprocess.run(
+        [*command, "--child", kind, name],
+        check=True,
+        capture_output=True,
+        text=True,
+        # One arena: else what each thread's allocator keeps for itself is counted too.
+        env={**os.environ, "MALLOC_ARENA_MAX": "1"},
+    )
+    return int(json.loads(done.stdout.splitlines()[-1]))
+
+
+def row_of(name: str, batch: int, threads: int) -> dict[str, object]:
+    """Times and memory of one size."""
+    size = SIZES[name]
+    shown = batch_of(batch)
+    count = sum(each.numel() for each in size.build().parameters())
+    peaks = {kind: memory(kind, name, batch, threads) for kind in KINDS}
+    times: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    steps = {kind: step_of(kind, size, shown) for kind in KINDS}
+    for turn in range(WARM + size.steps):
+        for kind, step in steps.items():
+            taken = timed(step)
+            if turn >= WARM:
+                times[kind].append(taken)
+    row: dict[str, object] = {"size": name, "weights": count, "batch": batch, "n": size.steps}
+    for kind in KINDS:
+        ratios = [a / b for a, b in zip(times[kind], times["plain"], strict=True)]
+        row[kind] = {
+            "ms": median(times[kind]),
+            "iqr_ms": quantiles(times[kind], n=4)[::2],
+            "ratio": median(ratios),
+            "memory_bytes": peaks[kind],
+            "memory_ratio": peaks[kind] / peaks["plain"],
+        }
+    return row
+
+
+def main() -> None:
+    parser = arguments(__doc__)
+    parser.add_argument("--batch", type=int, default=2)
+    parser.add_argument("--sizes", nargs="*", default=list(SIZES), choices=list(SIZES))
+    parser.add_argument("--child", nargs=2, default=None, metavar=("KIND", "SIZE"))
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    if args.child:
+        kind, name = args.child
+        before = peak_bytes()
+        step = step_of(kind, SIZES[name], batch_of(args.batch))
+        for _ in range(3):
+            step()
+        print(json.dumps(peak_bytes() - before))
+        return
+    rows = []
+    for name in args.sizes:
+        rows.append(row_of(name, args.batch, args.threads))
+        print(rows[-1], flush=True)
+        found = {"threads": args.threads, "pixels": PIXELS, "seed": 0, "rows": rows}
+        if len(rows) > 2:
+            counts = [row["weights"] for row in rows]
+            found["exponents"] = {
+                kind: exponent(counts, [row[kind]["ms"] for row in rows]) for kind in KINDS
+            }
+        save(args.out or RESULTS / "scaling" / "weights.json", found)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""43 one-vs-rest problems of gtsrb: single runs, a sweep by one worker, by two, and on a cluster.
+
+    python bench/signs_base.py             # first, for the base; 12 minutes
+    python bench/sweep.py single one two cluster
+
+`single` is the command `seam reengineer` once a problem, each in a process of its own; `one` and
+`two` are `seam.sweep` with that many workers; `cluster` has two nodes on this machine
+(`ray.cluster_utils.Cluster`), of which one is killed when half of the problems are finished. Every
+worker has one thread. Adapters are compared byte by byte with those of `single`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from common import RESULTS, ROOT, arguments, save
+from signs_base import FOLDER, LABELS, WEIGHTS
+
+import seam
+
+SETTINGS: dict[str, Any] = {"shots": 20, "epochs": 5, "augment": "crop"}
+MODES = ("single", "one", "two", "cluster")
+
+
+def labels() -> list[str]:
+    return (FOLDER / LABELS).read_text(encoding="utf-8").splitlines()
+
+
+def single(data: str, out: Path, parts: Sequence[Any]) -> dict[str, Any]:
+    """Every problem by the command, one after the other."""
+    for part in parts:
+        command = [sys.executable, "-m", "seam", "reengineer", "zoo:cifar_resnet20"]
+        command += ["--weights", str(FOLDER / WEIGHTS), "--labels-file", str(FOLDER / LABELS)]
+        command += ["--model-args", f"num_classes={len(labels())}", "--data", data, "--quiet"]
+        command += ["--labels", part.problem.outputs[-1], "--out", str(out / "runs" / part.name)]
+        for name, value in SETTINGS.items():
+            command += [f"--{name}", str(value)]
+        subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    return {}
+
+
+def swept(data: str, out: Path, parts: Sequence[Any], workers: Any, told: Any) -> dict[str, Any]:
+    """All problems as one sweep; the states they ended in."""
+    rows = seam.sweep(base(), parts, data, out=out, workers=workers, told=told)
+    return {"states": sorted({row["state"] for row in rows})}
+
+
+def cluster(data: str, out: Path, parts: Sequence[Any]) -> dict[str, Any]:
+    """A sweep on two nodes of one core each; one is killed half way, with what it is working on."""
+    from ray.cluster_utils import Cluster
+
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
+    nodes = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
+    )
+    doomed = [nodes.add_node(num_cpus=1)]
+    killed: dict[str, Any] = {}
+
+    def told(rows: Sequence[dict[str, Any]]) -> None:
+        count = sum(row["state"] == "finished" for row in rows)
+        if doomed and 2 * count >= len(rows):
+            nodes.remove_node(doomed.pop(), allow_graceful=False)
+            killed["finished_when_a_node_was_killed"] = count
+
+    try:
+        workers = seam.Workers(address=nodes.address)
+        return {**swept(data, out, parts, workers, told), **killed}
+    finally:
+        nodes.shutdown()
+
+
+def base() -> seam.BaseSpec:
+    return seam.BaseSpec(
+        name="zoo:cifar_resnet20",
+        weights=FOLDER / WEIGHTS,
+        labels_file=FOLDER / LABELS,
+        model_args={"num_classes": len(labels())},
+    )
+
+
+def adapters(out: Path) -> dict[str, str]:
+    """SHA-256 of every problem's adapter tensors."""
+    return {
+        file.parts[-3]: hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted(out.glob("runs/*/adapter/adapter.safetensors"))
+    }
+
+
+def main() -> None:
+    parser = arguments(__doc__)
+    parser.add_argument("modes", nargs="+", choices=MODES)
+    parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "sweep")
+    parser.add_argument("--problems", type=int, default=None, help="the first so many labels")
+    args = parser.parse_args()
+    data, file = str(args.shared / "data" / "gtsrb"), args.out or RESULTS / "sweep.json"
+    problems = {label: seam.Problem.one_vs_rest(label) for label in labels()[: args.problems]}
+    parts = seam.parts_of(problems, **SETTINGS)
+
+    def workers(count: int) -> Callable[..., dict[str, Any]]:
+        given = seam.Workers(count=count)
+        return lambda data, out, parts: swept(data, out, parts, given, lambda _rows: None)
+
+    ways: dict[str, Callable[..., dict[str, Any]]] = {
+        "single": single, "one": workers(1), "two": workers(2), "cluster": cluster,
+    }  # fmt: skip
+    found = json.loads(file.read_text(encoding="utf-8"))["modes"] if file.exists() else {}
+    for mode in args.modes:
+        out = args.runs / mode
+        start = time.monotonic()
+        facts = ways[mode](data, out, parts)
+        seconds = time.monotonic() - start
+        mine, alone = adapters(out), adapters(args.runs / "single")
+        same = sum(mine.get(name) == digest for name, digest in alone.items())
+        found[mode] = {
+            "seconds": round(seconds, 1), "adapters": len(mine), "equal_to_single": same, **facts,
+        }  # fmt: skip
+        print(mode, found[mode], flush=True)
+        save(file, {"problems": len(parts), "settings": SETTINGS, "seed": 0, "modes": found})
+
+
+if __name__ == "__main__":
+    main()
