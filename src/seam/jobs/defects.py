@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from seam.artefacts.mirroring import NOTE, mirroring
 from seam.core.preprocessing import Preprocessing
 from seam.data.images import ImageSamples
 from seam.data.prepare import DataSource
@@ -34,6 +35,7 @@ class Defects:
     examples: list[Examples]
 
 
+@mirroring("run", NOTE)
 def measure_defects(
     run: str | Path,
     plan: DefectsPlan | None = None,
