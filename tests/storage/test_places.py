@@ -91,6 +91,15 @@ def test_no_object_is_written_outside_the_copy(
     refused(call("evaluate", f"{bucket}/run", "--quiet"), r"holds an object of the unsafe name ")
 
 
+def test_a_database_is_not_kept_at_a_url(
+    call: Callable[..., object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    found = call(*SEARCH, "--out", "memory://places/tracked", "--track", "mlflow", "--quiet")
+    refused(found, "works on disks only, not at the URL of --out; name a server")
+    assert not fsspec.filesystem("memory").exists("/places/tracked")
+
+
 def test_several_processes_that_search_together(
     call: Callable[..., object], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -30,7 +30,8 @@ def save_adapter(adapter: Adapter, folder: str | Path) -> int:
     >>> save_adapter(adapter, "runs/airplane/adapter")  # doctest: +SKIP
     44871
 
-    A folder that holds an older adapter is replaced. The same adapter gives the same bytes.
+    A folder that holds an older adapter is replaced. The same adapter gives the same bytes. The
+    folder may be a URL, as ``s3://bucket/adapters/airplane``.
 
     Raises:
         RunFolderError: the folder cannot be written, or holds other files.
@@ -47,6 +48,8 @@ def load_adapter(folder: str | Path) -> Adapter:
 
     >>> load_adapter("runs/airplane/adapter").problem.outputs  # doctest: +SKIP
     ('not airplane', 'airplane')
+
+    The folder may be a URL.
 
     Raises:
         AdapterError: it is no adapter, damaged, hostile or of another format version.

@@ -49,7 +49,7 @@ def pick_again(
     points it has reached so far are there to choose from.
 
     Args:
-        run: the run folder.
+        run: the run folder, or its URL.
         rule: how the point is chosen.
         base: the base model, where the run folder does not say how to load it.
         data: the run's data, where its folder does not say what it was.
@@ -96,7 +96,7 @@ def evaluate(
     where the folder can be written.
 
     Args:
-        run: the run folder.
+        run: the run folder, or its URL.
         base: the base model, where the run folder does not say how to load it.
         data: other data to measure on; by default the run's own. The baselines' threshold and head
             are fitted on its training part.

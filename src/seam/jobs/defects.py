@@ -54,7 +54,7 @@ def measure_defects(
     run's own and the folder can be written.
 
     Args:
-        run: the run folder.
+        run: the run folder, or its URL.
         plan: what is measured, on how many samples; by default all but a backdoor.
         base: the base model, where the run folder does not say how to load it.
         data: other data to measure on; by default the run's own.

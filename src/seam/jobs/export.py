@@ -55,7 +55,7 @@ def export(
     to ``RUN/export/FORMAT-failed``.
 
     Args:
-        run: the run folder.
+        run: the run folder, or its URL.
         to: ``onnx``, ``openvino``, ``torch``.
         int8: also write the formats that can in 8 bits (``RUN/export/FORMAT-int8``), calibrated on
             training samples, with the accuracy on test data before and after.

@@ -40,7 +40,7 @@ def push(
     {'adapter.safetensors': 44871, 'adapter.json': 6310, 'README.md': 1672}
 
     Args:
-        run: a finished run folder, or an adapter folder.
+        run: a finished run folder, or an adapter folder, or the URL of one.
         repository: USER/NAME; made if it is not there. What it holds of an older adapter is
             replaced.
         model: upload the shrunk model of a run for channels, too.

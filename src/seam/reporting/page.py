@@ -39,7 +39,7 @@ def report(run: str | Path, *, data: DataSource | None = None) -> dict[str, Any]
     It shows what there is, of an unfinished run too, and says what is missing.
 
     Args:
-        run: the run folder.
+        run: the run folder, or its URL.
         data: where its data is now, for the images; by default where its folder says.
 
     Returns:
@@ -63,7 +63,7 @@ def compare(runs: Sequence[str | Path], *, out: str | Path = "compare.html") -> 
     'both.html'
 
     Args:
-        runs: their folders, at least two.
+        runs: their folders or URLs, at least two.
         out: the file to write.
 
     Returns:
