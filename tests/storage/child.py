@@ -7,6 +7,7 @@ import itertools
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Callable
 
 import torch
@@ -17,6 +18,7 @@ from seam.cli.main import main
 
 torch.set_num_threads(1)
 os.environ.update(environment)  # noqa: F821
+tempfile.tempdir = environment["TMPDIR"]  # noqa: F821
 sys.stdout = sys.stderr = open(log, "w", buffering=1)  # noqa: F821, PTH123, SIM115
 storage_lock.BEAT_S, storage_lock.STALE_S = 0.1, 0.5
 when, number = fate  # noqa: F821

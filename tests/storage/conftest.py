@@ -10,6 +10,7 @@ from itertools import count
 import fsspec
 import pytest
 
+import seam
 from seam.cli.main import main
 
 ENVIRONMENT = {
@@ -55,6 +56,24 @@ def bucket(server: str) -> str:
     name = f"bucket{next(_numbers)}"
     fsspec.filesystem("s3").mkdir(name)
     return f"s3://{name}"
+
+
+@pytest.fixture(scope="session")
+def finished_run(server: str) -> str:
+    """The URL of a finished run; copy it before changing it."""
+    problem, url = seam.Problem.of(["3", "5"]), "s3://finished/run"
+    fsspec.filesystem("s3").mkdir("finished")
+    base, settings = seam.load_base("zoo:digits"), seam.plan(problem, epochs=2)
+    result = seam.reengineer(base, problem, "digits", out=url, settings=settings)
+    assert result.folder == url
+    return url
+
+
+@pytest.fixture
+def finished(finished_run: str, bucket: str) -> str:
+    """A copy of the finished run."""
+    fsspec.filesystem("s3").copy(f"{finished_run}/", f"{bucket}/run/", recursive=True)
+    return f"{bucket}/run"
 
 
 @pytest.fixture

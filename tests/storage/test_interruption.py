@@ -31,8 +31,10 @@ def forkserver() -> ForkServerContext:
     return context
 
 
-def environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+def environment(scratch: Path) -> dict[str, str]:
+    """Where the server is, and where to put what a kill leaves behind."""
+    found = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+    return {**found, "TMPDIR": str(scratch)}
 
 
 def run(out: object, log: Path, fate: Fate = ("", 0)) -> tuple[int, list[str]]:
@@ -42,7 +44,7 @@ def run(out: object, log: Path, fate: Fate = ("", 0)) -> tuple[int, list[str]]:
     """
     given = {
         "arguments": [*COMMAND, "--out", str(out)],
-        "environment": environment(),
+        "environment": environment(log.parent),
         "log": str(log),
         "fate": fate,
     }
@@ -93,26 +95,25 @@ def test_killed_between_two_objects(bucket: str, unbroken: Path, tmp_path: Path)
     while code == -signal.SIGKILL:
         attempts += 1
         when = ("before", "after")[attempts % 2]
-        code, lines = run(url, tmp_path / "log", (when, 4 * attempts))
+        code, lines = run(url, tmp_path / "log", (when, 6 * attempts))
     assert code == 0, lines
-    assert attempts > 3
+    assert attempts > 2
     assert any("waiting up to" in line for line in lines)
     assert_same(url, unbroken, tmp_path / "out")
 
 
-def test_killed_at_random_moments(bucket: str, unbroken: Path, tmp_path: Path) -> None:
-    url, moments = f"{bucket}/runs/seven", random.Random(0)
-    for _ in range(2):
-        code, lines = run(url, tmp_path / "log", ("kill", moments.uniform(0.5, 2.0)))
-        assert code in (0, -signal.SIGKILL), lines
+def test_killed_at_a_random_moment(bucket: str, unbroken: Path, tmp_path: Path) -> None:
+    url, after = f"{bucket}/runs/seven", random.uniform(0.5, 2.0)
+    code, lines = run(url, tmp_path / "log", ("kill", after))
+    assert code in (0, -signal.SIGKILL), (after, lines)
     code, lines = run(url, tmp_path / "log")
-    assert code == 0, lines
+    assert code == 0, (after, lines)
     assert_same(url, unbroken, tmp_path / "out")
 
 
 def test_a_second_process_is_refused_until_the_first_is_killed(bucket: str, tmp_path: Path) -> None:
     url = f"{bucket}/runs/seven"
-    first, told = holder(url)
+    first, told = holder(url, tmp_path)
     assert told.recv() == "held"
     code, lines = run(url, tmp_path / "log")
     assert code == 2
@@ -120,7 +121,7 @@ def test_a_second_process_is_refused_until_the_first_is_killed(bucket: str, tmp_
     assert "wait for it, or give another --out" in lines[-1]
     first.kill()
     first.join()
-    second, told = holder(url)
+    second, told = holder(url, tmp_path)
     assert told.recv() == "held"
     told.send("let go")
     second.join()
@@ -128,10 +129,10 @@ def test_a_second_process_is_refused_until_the_first_is_killed(bucket: str, tmp_
     assert fsspec.filesystem("s3").find(bucket) == []
 
 
-def holder(url: str) -> tuple[ForkServerProcess, Connection]:
+def holder(url: str, scratch: Path) -> tuple[ForkServerProcess, Connection]:
     """A process that works at ``url``, and the pipe that says so."""
     there, here = forkserver().Pipe()
-    given = {"url": url, "pipe": there, "environment": environment()}
+    given = {"url": url, "pipe": there, "environment": environment(scratch)}
     process = forkserver().Process(target=runpy.run_path, args=(str(HERE / "holder.py"), given))
     process.start()
     return process, here

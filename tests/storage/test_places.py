@@ -120,6 +120,13 @@ def test_what_cannot_be_read_from_a_url(
     assert not (tmp_path / "out").exists()
 
 
+def test_an_object_that_is_also_a_folder(bucket: str, call: Callable[..., object]) -> None:
+    system = fsspec.filesystem("s3")
+    for name in ("config.yaml", "config.yaml/more"):
+        system.pipe_file(f"{bucket}/run/{name}", b"{}")
+    refused(call("evaluate", f"{bucket}/run", "--quiet"), r"cannot be read \(")
+
+
 def test_a_url_that_became_a_path(call: Callable[..., object]) -> None:
     with pytest.raises(seam.SeamError, match="is a URL made a path"):
         load_adapter(Path("s3://bucket/runs/a"))
@@ -162,19 +169,19 @@ def guard(server: str, free: float) -> None:
 
 
 def test_credentials_that_may_only_read(
-    bucket: str,
+    finished: str,
     reader: Callable[[], None],
     call: Callable[..., object],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    url = f"{bucket}/run"
-    assert call(*SEARCH, "--out", url, "--quiet").code == 0
     reader()
-    assert call("inspect", f"{url}/adapter", "--quiet").code == 0
-    assert call("evaluate", url, "--quiet").code == 0
-    refused(call("reengineer", "--out", url, "--pick", "1", "--quiet"), r"check the credentials")
+    assert call("inspect", f"{finished}/adapter", "--quiet").code == 0
+    assert call("evaluate", finished, "--quiet").code == 0
+    refused(
+        call("reengineer", "--out", finished, "--pick", "1", "--quiet"), r"check the credentials"
+    )
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "wrong")
     fsspec.filesystem("s3").clear_instance_cache()
-    refused(call("inspect", f"{url}/adapter"), r"cannot be read .*check the credentials")
+    refused(call("inspect", f"{finished}/adapter"), r"cannot be read .*check the credentials")
     with pytest.raises(StorageError, match="check the credentials"):
-        load_adapter(url)
+        load_adapter(f"{finished}/adapter")

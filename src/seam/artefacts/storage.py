@@ -70,17 +70,20 @@ class Storage:
         Raises:
             StorageError: the place cannot be read, or an object's name leads out of it.
         """
-        with self._explained("read"):
+        with self._explained("read", passing=(StorageError,)):
             found: Mapping[str, Any] = self._system.find(self._root, detail=True)
-        sizes = {}
-        for place, facts in found.items():
-            if place == self._root:
+            if self._root in found:
                 raise StorageError(f"{shown(self.url)} is a file; give the folder it lies in")
-            name = place[len(self._root) + 1 :]
-            if name and not name.endswith("/"):  # some programs mark folders by empty objects
-                self._check(name)
-                sizes[name] = int(facts["size"])
-        return sizes
+            sizes = {
+                place[len(self._root) + 1 :]: int(facts["size"]) for place, facts in found.items()
+            }
+        objects = [name for name in sizes if name[-1:] not in ("", "/")]  # others mark folders
+        for name in objects:
+            if not _is_inside(name):  # the name may be anything, the copy must not lead anywhere
+                raise StorageError(
+                    f"{shown(self.url)} holds an object of the unsafe name {shown(name)}; delete it"
+                )
+        return {name: sizes[name] for name in objects}
 
     def fetch(self, names: Sequence[str], folder: Path) -> None:
         """Copy objects into ``folder``.
@@ -90,9 +93,9 @@ class Storage:
             StorageError: they cannot be read.
         """
         files = [folder / name for name in names]
-        for file in files:
-            file.parent.mkdir(parents=True, exist_ok=True)
         with self._explained("read", passing=GONE):
+            for file in files:
+                file.parent.mkdir(parents=True, exist_ok=True)
             self._system.get(list(map(self._place, names)), list(map(str, files)))
 
     def store(self, name: str, file: Path) -> None:
@@ -130,13 +133,6 @@ class Storage:
 
     def _place(self, name: str) -> str:
         return f"{self._root}/{name}"
-
-    def _check(self, name: str) -> None:
-        """An object may have any name; one that is a way out of the local copy is never fetched."""
-        if not _is_inside(name):
-            raise StorageError(
-                f"{shown(self.url)} holds an object of the unsafe name {shown(name)}; delete it"
-            )
 
     @contextmanager
     def _explained(self, what: str, *, passing: tuple[type[Exception], ...] = ()) -> Iterator[None]:
