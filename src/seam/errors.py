@@ -60,6 +60,12 @@ class RunFolderError(SeamError, OSError):
     page = "docs/run-folder.md"
 
 
+class StorageError(SeamError, OSError):
+    """What a URL names cannot be reached, refuses, or is in use."""
+
+    page = "docs/how-to/remote-storage.md"
+
+
 class HubError(SeamError, OSError):
     """A model hub cannot be reached, refuses, or does not hold what was named."""
 

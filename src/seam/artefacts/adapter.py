@@ -13,6 +13,7 @@ from seam.artefacts.adapter_file import MEND, read_folder, to_bytes
 from seam.artefacts.adapter_value import FLOATS, Adapter, BaseReference, one_line
 from seam.artefacts.atomic import shown, write_folder
 from seam.artefacts.card import model_card
+from seam.artefacts.mirroring import MAKE, READ, mirroring
 from seam.errors import AdapterError, BaseMismatchError
 from seam.masking.head import Headed, attach_head
 from seam.models.base import BaseModel
@@ -22,13 +23,15 @@ __all__ = ["Adapter", "BaseReference", "apply_adapter", "load_adapter", "save_ad
 CARD_FILE = "README.md"
 
 
+@mirroring("folder", MAKE)
 def save_adapter(adapter: Adapter, folder: str | Path) -> int:
     """Write the adapter's folder, whole or not at all; returns its size in bytes.
 
     >>> save_adapter(adapter, "runs/airplane/adapter")  # doctest: +SKIP
     44871
 
-    A folder that holds an older adapter is replaced. The same adapter gives the same bytes.
+    A folder that holds an older adapter is replaced. The same adapter gives the same bytes. The
+    folder may be a URL, as ``s3://bucket/adapters/airplane``.
 
     Raises:
         RunFolderError: the folder cannot be written, or holds other files.
@@ -39,11 +42,14 @@ def save_adapter(adapter: Adapter, folder: str | Path) -> int:
     return sum(map(len, files.values()))
 
 
+@mirroring("folder", READ)
 def load_adapter(folder: str | Path) -> Adapter:
     """Read an adapter and check all of it; needs no base model.
 
     >>> load_adapter("runs/airplane/adapter").problem.outputs  # doctest: +SKIP
     ('not airplane', 'airplane')
+
+    The folder may be a URL.
 
     Raises:
         AdapterError: it is no adapter, damaged, hostile or of another format version.

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from seam.artefacts.mirroring import named
 from seam.jobs.observe import Observer, Silent
 
 if TYPE_CHECKING:
@@ -38,13 +39,13 @@ class Output:
             console = _console(stderr=False)
             for part in parts:
                 # A path in a sentence stays in one piece, so that it can be copied.
-                console.print(part, soft_wrap=isinstance(part, str))
+                console.print(named(part), soft_wrap=isinstance(part, str))
 
     def document(self, values: Any) -> None:
         """Print the one JSON document, if it is wanted."""
         if self.as_json:
             plain = not (sys.stdout.encoding or "").lower().startswith("utf")
-            text = json.dumps(values, indent=2, ensure_ascii=plain, allow_nan=False)
+            text = json.dumps(named(values), indent=2, ensure_ascii=plain, allow_nan=False)
             sys.stdout.write(text + "\n")
 
     @contextmanager

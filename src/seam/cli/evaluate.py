@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from seam.artefacts.mirroring import NOTE, mirroring
 from seam.cli.console import Output
 from seam.cli.defect_options import (
     AdaptiveFeatures,
@@ -26,6 +26,7 @@ from seam.cli.options import (
     Json,
     OtherData,
     Quiet,
+    Run,
     device_of,
     names_in,
     numbers,
@@ -33,8 +34,9 @@ from seam.cli.options import (
 from seam.errors import ConfigError
 
 
+@mirroring("run", NOTE)
 def run(
-    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    run: Run,
     data: OtherData = None,
     latency: Annotated[
         bool, typer.Option("--latency", help="Time base and result; measure their size and memory.")

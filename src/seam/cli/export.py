@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from seam.artefacts.mirroring import MAKE, mirroring
 from seam.cli.console import Output
-from seam.cli.options import Config, Device, Json, OtherData, Quiet, device_of, names_in
+from seam.cli.options import Config, Device, Json, OtherData, Quiet, Run, device_of, names_in
 
 
+@mirroring("run", MAKE)
 def run(
-    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    run: Run,
     to: Annotated[str, typer.Option(help="Formats, with commas: onnx, openvino, torch.")],
     int8: Annotated[
         bool, typer.Option("--int8", help="Also in 8 bits (onnx, openvino), with its accuracy.")

@@ -7,13 +7,18 @@ from typing import Annotated
 
 import typer
 
+from seam.artefacts.mirroring import READ, mirroring
 from seam.cli.console import Output
-from seam.cli.options import Config, Json, Quiet
+from seam.cli.options import Config, Json, Quiet, place
 
 
+@mirroring("adapter", READ)
 def run(
     adapter: Annotated[
-        Path, typer.Argument(help="Adapter folder, as RUN/adapter; or USER/NAME on a hub.")
+        Path,
+        typer.Argument(
+            help="Adapter folder, as RUN/adapter, or its URL; or USER/NAME on a hub.", parser=place
+        ),
     ],
     json: Json = False,
     quiet: Quiet = False,

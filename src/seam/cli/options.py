@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from seam.artefacts.storage import is_url
 from seam.artefacts.yaml_file import read_yaml
 from seam.core.problem import Problem
 from seam.errors import ConfigError, LabelError, in_line, nearest
@@ -32,12 +34,29 @@ def _read_config(ctx: typer.Context, path: Path | None) -> Path | None:
     return path
 
 
+def _hush(quiet: bool) -> bool:
+    """Keep warnings back where only errors are wanted."""
+    logging.getLogger("seam").setLevel(logging.ERROR if quiet else logging.WARNING)
+    return quiet
+
+
 def spellings(parameter: Any) -> list[str]:
     """How a config file may call an option or an argument: as its flag, or as Python does."""
     flags = [flag.removeprefix("--") for flag in parameter.opts if flag.startswith("--")]
     return [*flags, str(parameter.name).replace("_", "-")]
 
 
+def place(text: str) -> str | Path:
+    """A folder as a command is given it; a URL stays one, which a path would take a slash from.
+
+    >>> place("s3://bucket/runs/a")
+    's3://bucket/runs/a'
+    """
+    return text if is_url(text) else Path(text)
+
+
+Run = Annotated[Path, typer.Argument(help="Run folder, or the URL of one.", parser=place)]
+"""A command gets a folder of this machine, whichever was given, by `mirroring`."""
 Config = Annotated[
     Path | None,
     typer.Option(
@@ -48,7 +67,7 @@ Config = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
+Quiet = Annotated[bool, typer.Option("--quiet", callback=_hush, help="Print nothing but errors.")]
 OtherData = Annotated[
     str | None,
     typer.Option("--data", help="Other data than the run's own, with a test split."),

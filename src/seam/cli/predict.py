@@ -7,12 +7,20 @@ from typing import Annotated
 
 import typer
 
+from seam.artefacts.mirroring import READ, mirroring
 from seam.cli.console import Output
-from seam.cli.options import Config, Device, Json, Quiet, device_of
+from seam.cli.options import Config, Device, Json, Quiet, device_of, place
 
 
+@mirroring("run", READ)
 def run(
-    run: Annotated[Path, typer.Argument(help="Run folder, exported model, or USER/NAME on a hub.")],
+    run: Annotated[
+        Path,
+        typer.Argument(
+            help="Run folder or exported model, or the URL of one; or USER/NAME on a hub.",
+            parser=place,
+        ),
+    ],
     samples: Annotated[
         list[str], typer.Argument(help="Image files; or texts, or .txt files of one text a line.")
     ],

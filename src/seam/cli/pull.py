@@ -7,14 +7,21 @@ from typing import Annotated
 
 import typer
 
+from seam.artefacts.mirroring import MAKE, mirroring
 from seam.cli.console import Output
-from seam.cli.options import Config, Json, Quiet
+from seam.cli.options import Config, Json, Quiet, place
 
 
+@mirroring("out", MAKE)
 def run(
     repository: Annotated[str, typer.Argument(help="USER/NAME on the hub.")],
     out: Annotated[
-        Path | None, typer.Option(help="Folder for it; by default it stays in the hub's cache.")
+        Path | None,
+        typer.Option(
+            help="Folder for it, or a URL; by default it stays in the hub's cache.",
+            parser=place,
+            metavar="FOLDER",
+        ),
     ] = None,
     revision: Annotated[
         str | None, typer.Option(help="Branch, tag or commit; by default the main branch.")

@@ -7,12 +7,17 @@ from typing import Annotated
 
 import typer
 
+from seam.artefacts.mirroring import READ, mirroring
 from seam.cli.console import Output
-from seam.cli.options import Config, Json, Quiet
+from seam.cli.options import Config, Json, Quiet, place
 
 
+@mirroring("run", READ)
 def run(
-    run: Annotated[Path, typer.Argument(help="Run folder, or adapter folder.")],
+    run: Annotated[
+        Path,
+        typer.Argument(help="Run folder or adapter folder, or its URL.", parser=place),
+    ],
     repository: Annotated[str, typer.Argument(help="USER/NAME on the hub.")],
     model: Annotated[
         bool, typer.Option("--model", help="The shrunk model of a run for channels, too.")

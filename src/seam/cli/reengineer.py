@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import typer
 
+from seam.artefacts.mirroring import WORK, mirroring
 from seam.cli import search_options as given
 from seam.cli.console import Output
 from seam.cli.options import Config, Device, Json, Quiet, Seed, problem_of
 from seam.cli.searching import check_places, choose_again, run_search
 
 
+@mirroring("out", WORK, unless="dry_run")
 def run(
     ctx: typer.Context,
     model: given.Model = None,
@@ -75,6 +77,7 @@ def run(
     whole model, the model restricted to your labels, and the model with a trained head.
     """
     output = Output(json, quiet)
+    ctx.params["out"] = out  # a folder of this machine, if a URL was given
     if model is None:
         choose_again(output, ctx)
         return

@@ -8,16 +8,18 @@ from typing import Annotated, Any
 
 import typer
 
+from seam.artefacts.mirroring import NOTE, READ, mirroring, named
 from seam.cli.console import Output
-from seam.cli.options import Config, Json, Quiet
+from seam.cli.options import Config, Json, Quiet, Run, place
 
 SourceNow = Annotated[
     str | None, typer.Option("--data", help="Where the run's data is now, for the images.")
 ]
 
 
+@mirroring("run", NOTE)
 def run(
-    run: Annotated[Path, typer.Argument(help="Run folder, finished or not.")],
+    run: Run,
     data: SourceNow = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -33,9 +35,15 @@ def run(
     _show(output, written, follow or predict_command(run, written["content"]))
 
 
+@mirroring("runs", READ)
 def compare(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders, two or more.")],
-    out: Annotated[Path, typer.Option(help="File to write.")] = Path("compare.html"),
+    runs: Annotated[
+        list[Path],
+        typer.Argument(help="Run folders or their URLs, two or more.", parser=place),
+    ],
+    out: Annotated[Path, typer.Option(help="File to write.", parser=place, metavar="FILE")] = Path(
+        "compare.html"
+    ),
     json: Json = False,
     quiet: Quiet = False,
     config: Config = None,
@@ -44,7 +52,7 @@ def compare(
     from seam.reporting.page import compare as compare_runs
 
     written = compare_runs(runs, out=out)
-    _show(Output(json, quiet), written, f"seam report {shlex.quote(str(runs[0]))}")
+    _show(Output(json, quiet), written, f"seam report {shlex.quote(named(str(runs[0])))}")
 
 
 def _show(output: Output, written: dict[str, Any], follow: str) -> None:

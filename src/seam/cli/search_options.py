@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from seam.cli.options import place
+
 _SEARCH = "Search"
 _POINT = "Which point"
 _DATA = "Data"
@@ -29,7 +31,14 @@ NewLabels = Annotated[
 Groups = Annotated[
     Path | None, typer.Option(help="YAML file  name: [label, label]  merging labels.")
 ]
-Out = Annotated[Path | None, typer.Option(help="Run folder. The same command continues it.")]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        help="Run folder, or a URL as s3://BUCKET/FOLDER. The same command continues it.",
+        parser=place,
+        metavar="FOLDER",
+    ),
+]
 Track = Annotated[
     list[str] | None,
     typer.Option(help="Record the search in tensorboard or mlflow, inside the run folder; repeat."),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from seam.artefacts.mirroring import SWEEP, mirroring
 from seam.artefacts.yaml_file import read_yaml
 from seam.cli import search_options as given
 from seam.cli.console import Output
@@ -23,6 +24,7 @@ from seam.cli.options import (
     is_labels,
     names_in,
     pairs,
+    place,
 )
 from seam.cli.searching import check_places, settings_of, spec_of
 from seam.core.problem import Problem
@@ -72,6 +74,7 @@ SHOWN = 30
 """Problems that the table on a terminal has room for."""
 
 
+@mirroring("out", SWEEP, unless="dry_run")
 def run(
     ctx: typer.Context,
     model: Annotated[str, typer.Argument(help="As for reengineer.")],
@@ -79,7 +82,10 @@ def run(
     each_label: EachLabel = False,
     problems: Problems = None,
     grid: Grid = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the sweep.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the sweep, or its URL.", parser=place, metavar="FOLDER"),
+    ] = None,
     workers: Count = None,
     threads: Threads = 1,
     gpus: Gpus = 0.0,

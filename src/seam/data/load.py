@@ -11,6 +11,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from seam.artefacts.storage import absent
 from seam.core.preprocessing import Content
 from seam.core.problem import LabelIndex
 from seam.data.decode import ImageSource
@@ -183,7 +184,7 @@ def _load(data: str) -> Mapping[str, Any]:
     path = Path(data).expanduser()
     local = path.exists()
     if not local and (path.is_absolute() or data.startswith(".") or data.count("/") > 1):
-        raise DataError(f"data folder '{data}' does not exist; check the path")
+        raise DataError(f"data folder '{data}' {absent(data)}")
     if local and not path.is_dir():
         raise DataError(f"data '{data}' is a file; give the folder that holds it")
     if local and not any(path.iterdir()):

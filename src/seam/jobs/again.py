@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from seam.artefacts.adapter import Adapter, apply_adapter, load_adapter
+from seam.artefacts.mirroring import NOTE, WORK, mirroring
 from seam.artefacts.run import RunFolder
 from seam.core.config import Pick
 from seam.core.problem import Problem
@@ -22,7 +23,7 @@ from seam.jobs.latency import speed_and_size
 from seam.jobs.observe import Observer, Silent
 from seam.jobs.plan import Plan
 from seam.jobs.record import may_record, record_latency
-from seam.jobs.result import Result, finish, measure, save_predictions
+from seam.jobs.result import Result, finish, measure, renamed, save_predictions
 from seam.jobs.shrunk import Finished, finished
 from seam.jobs.task import Task, prepared
 from seam.jobs.walk import Walk
@@ -30,6 +31,7 @@ from seam.models.base import BaseModel
 from seam.models.load import BaseSpec
 
 
+@mirroring("run", WORK, returned=renamed)
 def pick_again(
     run: str | Path,
     rule: Pick,
@@ -47,7 +49,7 @@ def pick_again(
     points it has reached so far are there to choose from.
 
     Args:
-        run: the run folder.
+        run: the run folder, or its URL.
         rule: how the point is chosen.
         base: the base model, where the run folder does not say how to load it.
         data: the run's data, where its folder does not say what it was.
@@ -75,6 +77,7 @@ def pick_again(
         return finish(task, walk, folder, start)
 
 
+@mirroring("run", NOTE)
 def evaluate(
     run: str | Path,
     *,
@@ -93,7 +96,7 @@ def evaluate(
     where the folder can be written.
 
     Args:
-        run: the run folder.
+        run: the run folder, or its URL.
         base: the base model, where the run folder does not say how to load it.
         data: other data to measure on; by default the run's own. The baselines' threshold and head
             are fitted on its training part.

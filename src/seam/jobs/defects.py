@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from seam.artefacts.mirroring import NOTE, mirroring
 from seam.core.preprocessing import Preprocessing
 from seam.data.images import ImageSamples
 from seam.data.prepare import DataSource
@@ -34,6 +35,7 @@ class Defects:
     examples: list[Examples]
 
 
+@mirroring("run", NOTE)
 def measure_defects(
     run: str | Path,
     plan: DefectsPlan | None = None,
@@ -52,7 +54,7 @@ def measure_defects(
     run's own and the folder can be written.
 
     Args:
-        run: the run folder.
+        run: the run folder, or its URL.
         plan: what is measured, on how many samples; by default all but a backdoor.
         base: the base model, where the run folder does not say how to load it.
         data: other data to measure on; by default the run's own.

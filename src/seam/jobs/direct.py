@@ -7,20 +7,23 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from seam.artefacts.mirroring import WORK, mirroring
 from seam.artefacts.run import RunFolder
 from seam.core.problem import Problem
 from seam.data.folder import left_out
 from seam.data.prepare import DataSource
 from seam.jobs.observe import Observer, Silent
 from seam.jobs.plan import Plan, plan
+from seam.jobs.pushing import pushing
 from seam.jobs.ranks import check_ranks
-from seam.jobs.result import Result, finish
+from seam.jobs.result import Result, finish, renamed
 from seam.jobs.task import Task
 from seam.jobs.walk import Walk
 from seam.models.base import BaseModel
 from seam.search.parallel import ALONE, Ranks
 
 
+@mirroring("out", WORK, returned=renamed)
 def reengineer(
     base: BaseModel,
     problem: Problem,
@@ -48,7 +51,8 @@ def reengineer(
         base: the trained classifier.
         problem: the labels needed.
         data: what `seam.data.load.load_splits` takes.
-        out: run folder; without it nothing is written and an interrupted search is lost.
+        out: run folder, or the URL of one, as ``s3://bucket/runs/a``; without it nothing is written
+            and an interrupted search is lost.
         settings: from `plan`; by default the ``default`` preset.
         observer: told how the job gets on.
         ranks: from `seam.launched`, where several processes search together. Each calls this alike;
@@ -59,7 +63,7 @@ def reengineer(
     """
     start = time.monotonic()
     settings = settings or plan(problem)
-    observer = observer or Silent()
+    observer = pushing(out, observer or Silent())
     wanted = recorded(base, problem, data, settings)
     folder = RunFolder(Path(out)) if out is not None else None
 
@@ -80,7 +84,7 @@ def reengineer(
         walk.run(wanted)
         observer.stage("measuring on test data")
         result = finish(walk.task, walk, mine, start)
-        observer.finished(result.report, result.folder)
+        observer.finished(result.report, mine.path if mine is not None else None)
         return result
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from seam.artefacts.atomic import write_folder
+from seam.artefacts.mirroring import MAKE, mirroring
 from seam.artefacts.preprocessing_file import tokenizer_files
 from seam.artefacts.run import RunFolder
 from seam.core.text import AnyPreprocessing
@@ -32,6 +33,7 @@ from seam.jobs.predict import load
 from seam.models.base import BaseModel
 
 
+@mirroring("run", MAKE)
 def export(
     run: str | Path,
     *,
@@ -53,7 +55,7 @@ def export(
     to ``RUN/export/FORMAT-failed``.
 
     Args:
-        run: the run folder.
+        run: the run folder, or its URL.
         to: ``onnx``, ``openvino``, ``torch``.
         int8: also write the formats that can in 8 bits (``RUN/export/FORMAT-int8``), calibrated on
             training samples, with the accuracy on test data before and after.

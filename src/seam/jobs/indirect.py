@@ -45,7 +45,8 @@ def transfer(
         base: the trained classifier.
         data: what `seam.data.load.load_splits` takes.
         problem: `Problem.new_labels`; by default of all labels that the data has.
-        out: run folder; without it nothing is written and an interrupted search is lost.
+        out: run folder, or the URL of one; without it nothing is written and an interrupted search
+            is lost.
         settings: from `plan`; by default the ``default`` preset.
         observer: told how the job gets on.
         ranks: as `seam.reengineer` takes them.

@@ -13,6 +13,7 @@ from torch import nn
 from seam.artefacts.adapter import Adapter, apply_adapter, load_adapter
 from seam.artefacts.atomic import existing
 from seam.artefacts.hub import fetch, hub_name
+from seam.artefacts.mirroring import READ, mirroring
 from seam.artefacts.model_folder import MANIFEST, load_model
 from seam.artefacts.run import RunFolder
 from seam.core.text import AnyPreprocessing, TextPreprocessing
@@ -75,6 +76,7 @@ class Predictor:
         return prepared_image(sample, self.preprocessing, device)
 
 
+@mirroring("path", READ)
 def load(path: str | Path, *, base: BaseModel | None = None, device: str = "cpu") -> Predictor:
     """What seam has made, ready to predict: a run, an adapter, a shrunk or an exported model.
 
@@ -85,8 +87,8 @@ def load(path: str | Path, *, base: BaseModel | None = None, device: str = "cpu"
 
     Args:
         path: a run folder, its ``model`` or an adapter folder, or what `seam.export` wrote: a
-            folder such as ``RUN/export/onnx``, or the model file in it; or USER/NAME of a hub's
-            repository, where no folder here has that name.
+            folder such as ``RUN/export/onnx``, or the model file in it; or the URL of such a
+            folder; or USER/NAME of a hub's repository, where no folder here has that name.
         base: the base model; needed where ``path`` does not say how to load it. An exported or a
             shrunk model needs none.
         device: where to run the base model that is loaded. Exported models run on the CPU.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
 
 from seam.artefacts.measured import record, recorded
+from seam.artefacts.mirroring import writable
 from seam.artefacts.run import RunFolder
 from seam.defects.subjects import Examples
 from seam.errors import RunFolderError
@@ -19,7 +19,7 @@ SPEED = ("latency", "size_bytes", "peak_memory_bytes")
 
 def may_record(folder: RunFolder, *, own: bool) -> bool:
     """Whether figures belong in the run folder: they are of its own data, and it can be written."""
-    return own and os.access(folder.path, os.W_OK)
+    return own and writable(folder.path)
 
 
 def record_latency(folder: RunFolder, report: Mapping[str, Any]) -> None:

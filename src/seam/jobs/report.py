@@ -12,6 +12,7 @@ from torch import Tensor
 
 from seam.artefacts.adapter import load_adapter
 from seam.artefacts.measured import FOLDER, Predictions, recorded
+from seam.artefacts.mirroring import named
 from seam.artefacts.run import RunFolder
 from seam.core.config import SearchConfig
 from seam.core.problem import Problem
@@ -56,7 +57,7 @@ def gather(run: str | Path, data: DataSource | None = None) -> dict[str, Any]:
             "restore it, or start again with another --out"
         ) from error
     found: dict[str, Any] = {
-        "run": str(run),
+        "run": named(str(run)),
         "name": folder.path.resolve().name,
         "command": folder.command,
         "problem": problem.to_dict(),
@@ -140,7 +141,7 @@ class _Parts:
         try:
             return get()
         except SeamError as error:
-            self._lack(what, in_line(error))
+            self._lack(what, named(in_line(error)))
             return None
 
     def _lack(self, what: str, why: str, command: str | None = None) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from seam.artefacts.adapter import Adapter, BaseReference, apply_adapter, save_adapter
 from seam.artefacts.adapter_file import recorded_digest
 from seam.artefacts.measured import Predictions
+from seam.artefacts.mirroring import named
 from seam.artefacts.model_folder import save_model
 from seam.artefacts.run import RunFolder
 from seam.data.prepare import ProblemData
@@ -51,7 +52,7 @@ class Result:
 
     ``model`` is a plain `nn.Module` giving (batch, K) outputs for preprocessed images; ``report``
     what ``report.json`` holds; ``predictions`` each method's predicted outputs on the test samples;
-    ``history`` every point visited.
+    ``history`` every point visited; ``folder`` the run folder, a string where that is a URL.
     """
 
     model: nn.Module
@@ -61,7 +62,7 @@ class Result:
     data: ProblemData
     predictions: dict[str, Tensor]
     history: list[dict[str, Any]]
-    folder: Path | None
+    folder: Path | str | None
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the table and the frontier."""
@@ -137,6 +138,11 @@ def _chosen(task: Task, walk: Walk) -> tuple[Point, Adapter, Finished]:
                 f"--keep-latency {min(1.0, math.ceil(100 * ratio) / 100)}, or search again with "
                 "a smaller --final-latency"
             )
+
+
+def renamed(result: Result) -> Result:
+    """The result, with its folder called what the user did."""
+    return replace(result, folder=named(result.folder))
 
 
 def measure(

@@ -12,6 +12,7 @@ from seam.artefacts.atomic import existing, shown, write_folder
 from seam.artefacts.card import model_card
 from seam.artefacts.hub import CARD, MODEL_FILES, check_name, fetch, hub_name
 from seam.artefacts.hub_upload import licence_on_hub, upload
+from seam.artefacts.mirroring import MAKE, READ, mirroring
 from seam.artefacts.model_folder import load_manifest
 from seam.artefacts.run import RunFolder
 from seam.errors import ConfigError, HubError, RunFolderError
@@ -23,6 +24,7 @@ OWN_LICENCE = "apache-2.0"
 """Of the weights that this package ships."""
 
 
+@mirroring("run", READ)
 def push(
     run: str | Path,
     repository: str,
@@ -38,7 +40,7 @@ def push(
     {'adapter.safetensors': 44871, 'adapter.json': 6310, 'README.md': 1672}
 
     Args:
-        run: a finished run folder, or an adapter folder.
+        run: a finished run folder, or an adapter folder, or the URL of one.
         repository: USER/NAME; made if it is not there. What it holds of an older adapter is
             replaced.
         model: upload the shrunk model of a run for channels, too.
@@ -82,6 +84,7 @@ def push(
     }
 
 
+@mirroring("out", MAKE)
 def pull(
     repository: str, *, out: str | Path | None = None, revision: str | None = None
 ) -> dict[str, Any]:
@@ -131,6 +134,7 @@ def pull(
     }
 
 
+@mirroring("place", READ)
 def open_adapter(place: str | Path) -> Adapter:
     """The adapter in a folder, or in a hub's repository where no folder here has that name.
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -15,9 +16,10 @@ import torch
 
 from seam.artefacts.atomic import write_bytes, write_text
 from seam.artefacts.lock import held
+from seam.artefacts.mirroring import SWEEP, mirroring
 from seam.artefacts.run import RunFolder, plain
 from seam.core.checks import at_least
-from seam.errors import ConfigError, MissingExtraError, RunFolderError, in_line
+from seam.errors import ConfigError, MissingExtraError, RunFolderError, StorageError, in_line
 from seam.jobs.direct import named_source, recorded
 from seam.jobs.sweep_parts import Part
 from seam.jobs.sweep_state import Row, SweepState
@@ -26,7 +28,7 @@ from seam.models.base import BaseModel
 from seam.models.load import BaseSpec
 
 SWEEP_FILE, TABLE_FILE, LOCK_FILE = "sweep.yaml", "sweep.parquet", "lock"
-WAIT_S = 1.0
+WAIT_S, LOOK_S = 1.0, 10.0
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ class Workers:
             raise ConfigError("a cluster has its own number of workers; leave --workers out")
 
 
+@mirroring("out", SWEEP)
 def sweep(
     base: BaseSpec,
     parts: Sequence[Part],
@@ -88,7 +91,7 @@ def sweep(
         base: how each worker loads the base model.
         parts: from `parts_of`.
         data: folder or hub name, which every worker can read.
-        out: the sweep's folder; runs are in ``out/runs``.
+        out: the sweep's folder, or its URL; runs are in ``out/runs``.
         workers: how many, and where; by default one a core of this machine.
         device: where each worker runs its model.
         told: called with all rows whenever something may have changed, about once a second.
@@ -137,14 +140,16 @@ def _run(
     )
 
     def submit(part: Part) -> Any:
-        place = str(state.place(part))
-        return task.remote(base, part.problem, data, part.settings, place, device, workers.threads)
+        home = state.home(part)
+        return task.remote(base, part.problem, data, part.settings, home, device, workers.threads)
 
-    tasks = {submit(part): (part, 1) for part in parts}
+    tasks, looked = {submit(part): (part, 1) for part in parts}, time.monotonic()
     while tasks:
         done, _ = ray.wait(list(tasks), num_returns=1, timeout=WAIT_S)
         for each in done:
             part, count = tasks.pop(each)
+            with suppress(StorageError):  # the next look will tell
+                state.look(ended=part)
             try:
                 state.errors[part.name] = ray.get(each) or ""
             except ray.exceptions.RayError as error:
@@ -153,6 +158,10 @@ def _run(
                 else:
                     cause = getattr(error, "cause", None) or error
                     state.errors[part.name] = f"{type(cause).__name__}: {in_line(cause)}"
+        if time.monotonic() - looked > LOOK_S:
+            looked = time.monotonic()
+            with suppress(StorageError):
+                state.look()
         told(state.rows())
 
 

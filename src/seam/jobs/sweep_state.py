@@ -8,11 +8,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from seam.artefacts.mirroring import mirror_of, named
 from seam.artefacts.run import RunFolder
 from seam.errors import RunFolderError
 from seam.jobs.sweep_parts import Part
 
 RUNS = "runs"
+LOOKED_AT = ("config.yaml", "history.jsonl", "report.json")
 Row = dict[str, Any]
 
 
@@ -21,6 +23,7 @@ class SweepState:
 
     def __init__(self, parts: Sequence[Part], folder: Path) -> None:
         self.parts, self.folder = parts, folder
+        self.look()
         self.start = time.time()
         self.errors: dict[str, str] = {}
         self._finished: dict[str, Row] = {}
@@ -28,6 +31,18 @@ class SweepState:
     def place(self, part: Part) -> Path:
         """The run folder of a part."""
         return self.folder / RUNS / part.name
+
+    def home(self, part: Part) -> str:
+        """The run folder of a part as its worker is told it: a URL where the sweep lies at one."""
+        return str(named(str(self.place(part))))
+
+    def look(self, ended: Part | None = None) -> None:
+        """See where the runs stand that lie at a URL; the report of one that ``ended`` is new."""
+        mirror = mirror_of(self.folder)
+        if mirror is not None:
+            if ended is not None:
+                (self.place(ended) / "report.json").unlink(missing_ok=True)
+            mirror.look(*(f"{RUNS}/*/{name}" for name in LOOKED_AT))
 
     def is_finished(self, part: Part) -> bool:
         """Whether its report is there, of the point that is wanted now."""
@@ -47,7 +62,7 @@ class SweepState:
             "outputs": list(part.problem.outputs),
             "state": "waiting",
             "error": "" if report is not None else error,
-            "folder": str(self.place(part)),
+            "folder": self.home(part),
             "epoch": self._epoch(part),
             "epochs": part.settings.search.all_epochs,
             **part.varied,

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from seam.artefacts.storage import is_url
 from seam.errors import ConfigError, nearest
 from seam.jobs.observe import Observer, Silent
 from seam.jobs.track_mlflow import MLflow
@@ -74,7 +75,7 @@ def track(*names: str, out: str | Path) -> Several:
         out: the run folder.
 
     Raises:
-        ConfigError: a name is unknown.
+        ConfigError: a name is unknown, or ``out`` is a URL.
         MissingExtraError: the tracker is not installed.
     """
     for name in names:
@@ -83,4 +84,8 @@ def track(*names: str, out: str | Path) -> Several:
                 f"tracker '{name}' is unknown; give {' or '.join(TRACKERS)}"
                 + nearest(name, list(TRACKERS))
             )
+    if names and is_url(out):
+        raise ConfigError(
+            f"trackers write on this machine, not to '{out}'; give track another out="
+        )
     return Several(*(TRACKERS[name](Path(out)) for name in dict.fromkeys(names)))

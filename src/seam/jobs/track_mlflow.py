@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seam.artefacts.atomic import write_json
+from seam.artefacts.mirroring import mirror_of
 from seam.errors import ConfigError, MissingExtraError, in_line
 from seam.jobs.observe import Silent
 from seam.jobs.track_values import epoch_figures, flat, missing, test_figures
@@ -37,6 +38,11 @@ class MLflow(Silent):
         self._out, self._folder = out, out.absolute() / FOLDER
         named = os.environ.get("MLFLOW_TRACKING_URI")
         self._own = not named
+        if self._own and mirror_of(out) is not None:
+            raise ConfigError(
+                "MLflow's own database works on disks only, not at the URL of --out; name a server "
+                "in MLFLOW_TRACKING_URI, or give --track tensorboard"
+            )
         self._uri = named or f"sqlite:///{self._folder / DATABASE}"
         self._left: list[Mapping[str, Any]] = []
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when it is imported

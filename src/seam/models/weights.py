@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from seam.artefacts.storage import absent
 from seam.errors import ModelError, in_line
 
 MOST_NAMES = 6
@@ -27,7 +28,7 @@ def read_weights(path: str) -> tuple[dict[str, Tensor], dict[str, str]]:
         ModelError: the file is missing, damaged, holds code or no state dict.
     """
     if not Path(path).is_file():
-        raise ModelError(f"weights file '{path}' does not exist; check the path")
+        raise ModelError(f"weights file '{path}' {absent(path)}")
     try:
         if path.endswith(".safetensors"):
             from safetensors import safe_open

@@ -25,8 +25,9 @@ def write_pictures(result: Result) -> list[Path]:
     """
     if result.folder is None:
         return []
-    frontier_plot(result.report, result.history, result.folder / "frontier.png")
-    files = [result.folder / "frontier.png"]
+    folder = Path(result.folder)
+    files = [folder / "frontier.png"]
+    frontier_plot(result.report, result.history, files[0])
     test = result.data.test
     if not isinstance(test, ImageSamples):
         return files
@@ -39,7 +40,7 @@ def write_pictures(result: Result) -> list[Path]:
         title = f"{name}: base {base_is}, result {result_is}: {len(places)} of {len(truth)} images"
         if len(places) > MOST:
             title += f" ({MOST} shown)"
-        files.append(result.folder / f"{name}.png")
+        files.append(folder / f"{name}.png")
         disagreements(
             pictures(test, shown),
             [names[i] for i in truth[shown]],

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seam.artefacts.atomic import shown, write_text
+from seam.artefacts.mirroring import NOTE, READ, mirroring
 from seam.artefacts.run import RunFolder
+from seam.artefacts.storage import is_url
 from seam.data.prepare import DataSource
 from seam.errors import ConfigError, RunFolderError, SeamError, in_line
 from seam.jobs.report import gather
@@ -27,6 +29,7 @@ FILE = "report.html"
 DAMAGE = (KeyError, TypeError, ValueError, AttributeError, IndexError, ZeroDivisionError)
 
 
+@mirroring("run", NOTE)
 def report(run: str | Path, *, data: DataSource | None = None) -> dict[str, Any]:
     """Write a run as one page, ``RUN/report.html``, that works without a network.
 
@@ -36,7 +39,7 @@ def report(run: str | Path, *, data: DataSource | None = None) -> dict[str, Any]
     It shows what there is, of an unfinished run too, and says what is missing.
 
     Args:
-        run: the run folder.
+        run: the run folder, or its URL.
         data: where its data is now, for the images; by default where its folder says.
 
     Returns:
@@ -52,6 +55,7 @@ def report(run: str | Path, *, data: DataSource | None = None) -> dict[str, Any]
     return {**_written(html, Path(run) / FILE, [document]), "content": document["content"]}
 
 
+@mirroring("runs", READ)
 def compare(runs: Sequence[str | Path], *, out: str | Path = "compare.html") -> dict[str, Any]:
     """Write several runs side by side as one page that works without a network.
 
@@ -59,7 +63,7 @@ def compare(runs: Sequence[str | Path], *, out: str | Path = "compare.html") -> 
     'both.html'
 
     Args:
-        runs: their folders, at least two.
+        runs: their folders or URLs, at least two.
         out: the file to write.
 
     Returns:
@@ -69,6 +73,10 @@ def compare(runs: Sequence[str | Path], *, out: str | Path = "compare.html") -> 
         ConfigError: fewer than two runs are given.
         RunFolderError: one is no run folder or is damaged, or ``out`` cannot be written.
     """
+    if is_url(out):
+        raise ConfigError(
+            f"the page is written on this machine, not to {shown(out)}; give another --out"
+        )
     if len(runs) < 2:
         raise ConfigError(f"{len(runs)} run is given; give two or more to compare")
     with _explained(runs):

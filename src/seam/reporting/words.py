@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from seam.artefacts.mirroring import named
+
 
 def predict_command(place: str | Path, content: str) -> str:
     """How to name samples, images or texts, with what is in a folder.
@@ -14,7 +16,7 @@ def predict_command(place: str | Path, content: str) -> str:
     >>> predict_command("my runs/cards", "text")
     "seam predict 'my runs/cards' TEXT"
     """
-    return f"seam predict {shlex.quote(str(place))} {content.upper()}"
+    return f"seam predict {shlex.quote(named(str(place)))} {content.upper()}"
 
 
 def percent(share: float, digits: int = 2) -> str:
