@@ -14,7 +14,7 @@ import torch
 import yaml
 from torch import Tensor
 
-from seam.artefacts.atomic import write_bytes, write_json, write_text
+from seam.artefacts.atomic import make_folder, write_bytes, write_json, write_text
 from seam.artefacts.checkpoint import from_file, packed, to_bytes, unpacked
 from seam.artefacts.lock import held
 from seam.core.config import SearchConfig
@@ -45,7 +45,7 @@ class RunFolder:
                     f"run folder '{self.path}' holds a run of other settings "
                     f"({'; '.join(different)}); give those settings, or another --out"
                 )
-        elif self.path.is_dir() and not all(map(_is_temporary, self.path.iterdir())):
+        elif self.path.is_dir() and not all(map(is_temporary, self.path.iterdir())):
             raise RunFolderError(
                 f"folder '{self.path}' is not empty and holds no run; give another --out"
             )
@@ -61,12 +61,14 @@ class RunFolder:
                 is not what it was when the run began.
         """
         self.check(settings)
-        if not self.holds_run:
-            text = yaml.safe_dump(plain(settings), sort_keys=False, allow_unicode=True)
-            write_text(self._config, text)
+        make_folder(self.path)
         with self.held():
+            self.check(settings)  # another process may have begun in the meantime
+            if not self.holds_run:
+                text = yaml.safe_dump(plain(settings), sort_keys=False, allow_unicode=True)
+                write_text(self._config, text)
             for folder in (self.path, self.path / "checkpoint", self.path / "checkpoint/points"):
-                for file in filter(_is_temporary, folder.glob(".*")):
+                for file in filter(is_temporary, folder.glob(".*")):
                     file.unlink()
             if (self.path / "environment.json").exists():
                 self._check_data(facts)
@@ -81,7 +83,7 @@ class RunFolder:
         Raises:
             RunFolderError: another process works in this folder.
         """
-        with held(self._config, what=f"run folder '{self.path}'"):
+        with held(self.path, what=f"run folder '{self.path}'"):
             yield
 
     def _check_data(self, facts: Mapping[str, Any]) -> None:
@@ -264,6 +266,6 @@ def plain(values: Any) -> Any:
     return str(values) if isinstance(values, Path) else values
 
 
-def _is_temporary(path: Path) -> bool:
+def is_temporary(path: Path) -> bool:
     """Whether a killed `write_bytes` has left this file."""
     return path.name.startswith(".") and path.suffix == ".tmp" and path.is_file()
