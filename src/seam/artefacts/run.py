@@ -15,7 +15,7 @@ import yaml
 from torch import Tensor
 
 from seam.artefacts.atomic import make_folder, write_bytes, write_json, write_text
-from seam.artefacts.checkpoint import from_file, packed, to_bytes, unpacked
+from seam.artefacts.checkpoint import check_whole, from_file, packed, to_bytes, unpacked
 from seam.artefacts.lock import held
 from seam.core.config import SearchConfig
 from seam.errors import ConfigError, RunFolderError, in_line
@@ -87,7 +87,15 @@ class RunFolder:
             yield
 
     def _check_data(self, facts: Mapping[str, Any]) -> None:
-        there, now = self.read_json("environment.json").get("split_hash"), facts["split_hash"]
+        file, now = self.path / "environment.json", facts["split_hash"]
+        try:
+            there = json.loads(file.read_text(encoding="utf-8")).get("split_hash")
+        except (OSError, ValueError) as error:
+            raise RunFolderError(
+                f"'{file}' is damaged ({in_line(error, 60)}), so it does not say what data the run "
+                "began with; restore it, or, if the data is the same, delete the file: the same "
+                "command writes it anew"
+            ) from error
         if there not in (None, now):
             raise RunFolderError(
                 f"the data is not what run '{self.path}' began with (split hash {there[:12]} "
@@ -137,6 +145,11 @@ class RunFolder:
         return self.path / "adapter"
 
     @property
+    def adapter_bytes(self) -> int:
+        """The size of the adapter that is there: another than the report's is a damaged one."""
+        return sum(file.stat().st_size for file in self.adapter.glob("*"))
+
+    @property
     def model(self) -> Path:
         """The folder of the shrunk model, where there is one."""
         return self.path / "model"
@@ -157,6 +170,15 @@ class RunFolder:
         """Inverse of `save_point`."""
         file = self._point(epoch)
         return unpacked(*from_file(file), file)
+
+    def check_points(self, epochs: Collection[int]) -> None:
+        """That the points of these epochs are there, whole.
+
+        Raises:
+            RunFolderError: one is not; a search that went on would not find it again.
+        """
+        for epoch in epochs:
+            check_whole(self._point(epoch))
 
     def keep_points(self, epochs: Collection[int]) -> None:
         """Delete the points of all other epochs."""
