@@ -80,6 +80,31 @@ class MissingExtraError(SeamError, ImportError):
     """An optional dependency is not installed; the message holds the install command."""
 
 
+_NO_MEMORY = ("DefaultCPUAllocator: can't allocate", "DefaultCPUAllocator: not enough memory")
+"""What PyTorch says, which has no type of error for the machine's own memory."""
+_LEAST_BYTES = 2**26
+
+
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Whether the machine's or the device's memory was too small.
+
+    >>> ran_out_of_memory(MemoryError()), ran_out_of_memory(ValueError("bad"))
+    (True, False)
+
+    Libraries fail in their own words where memory ends, so it is tried whether there is any left.
+    """
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return any(text in str(error) for text in _NO_MEMORY) or not _is_free(_LEAST_BYTES)
+
+
+def _is_free(size: int) -> bool:
+    try:
+        return len(bytearray(size)) == size
+    except MemoryError:
+        return False
+
+
 def in_line(error: BaseException, limit: int = 160) -> str:
     r"""Another library's error as part of one line.
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from seam.artefacts.lock import held
 from seam.artefacts.run import RunFolder
 from seam.errors import RunFolderError
 
@@ -18,3 +19,21 @@ def test_messages_name_the_command_that_made_the_run(tmp_path: Path) -> None:
     assert RunFolder(tmp_path).command == "seam reengineer"
     (tmp_path / "config.yaml").write_text("- [")
     assert RunFolder(tmp_path).command == "seam reengineer"
+
+
+def test_a_run_that_is_about_to_begin_keeps_others_out(tmp_path: Path) -> None:
+    """Both see an empty folder; the second may not begin once the first holds it."""
+    with held(tmp_path, what="the first"):
+        run = RunFolder(tmp_path).begun({"seed": 0}, {"split_hash": "a"})
+        with pytest.raises(RunFolderError, match="in use by another process"):
+            run.__enter__()
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_outlives_files_that_are_written_anew(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    with folder.begun({"seed": 0}, {"split_hash": "a"}):
+        (tmp_path / "config.yaml").rename(tmp_path / "before.yaml")
+        (tmp_path / "config.yaml").write_text("seed: 0\n")
+        with pytest.raises(RunFolderError, match="in use by another process"):
+            folder.held().__enter__()

@@ -13,7 +13,7 @@ import pytest
 from seam.cli.main import main
 from seam.data.digits import load_digits
 
-collect_ignore = ["child.py", "holder.py"]  # run by test_interruption.py in other processes
+collect_ignore = ["holder.py"]  # run by test_interruption.py in another process
 SEARCH = ["reengineer", "zoo:digits", "--data", "digits", "--labels", "3,5", "--epochs", "2"]
 
 

@@ -534,7 +534,30 @@ def _(place: Place) -> list[object]:
     return ["evaluate", run]
 
 
-@row("state truncated", r"state\.safetensors' cannot be read .*delete the run folder, start again")
+@row("environment truncated", r"environment\.json' is damaged .*restore it, or, .*delete the file")
+def _(place: Place) -> list[object]:
+    shutil.copytree(place.finished, place.out)
+    file = place.out / "environment.json"
+    file.write_bytes(file.read_bytes()[:50])
+    return search(place)
+
+
+@row("point truncated", r"points/0000\.safetensors' cannot be read .*delete the run's folder check")
+def _(place: Place) -> list[object]:
+    shutil.copytree(place.finished, place.out)
+    file = place.out / "checkpoint" / "points" / "0000.safetensors"
+    file.write_bytes(file.read_bytes()[:-1])
+    return search(place)
+
+
+@row("point missing", r"points/0000\.safetensors' cannot be read .*delete the run's folder check")
+def _(place: Place) -> list[object]:
+    shutil.copytree(place.finished, place.out)
+    (place.out / "checkpoint" / "points" / "0000.safetensors").unlink()
+    return search(place)
+
+
+@row("state truncated", r"state\.safetensors' cannot be read .*delete the run's folder checkpoint")
 def _(place: Place) -> list[object]:
     shutil.copytree(place.finished, place.out)
     file = place.out / "checkpoint" / "state.safetensors"

@@ -121,14 +121,13 @@ def test_another_folder_is_left_alone(call: Call, tmp_path: Path) -> None:
 
 
 def test_a_second_process_is_refused(call: Call, tmp_path: Path) -> None:
-    (tmp_path / "sweep").mkdir()
-    lock = tmp_path / "sweep" / "lock"
-    lock.touch()
-    with held(lock, what="the first"):
-        found = call(*SWEEP, "--each-label", "--out", tmp_path / "sweep")
+    folder = tmp_path / "sweep"
+    folder.mkdir()
+    with held(folder, what="the first"):
+        found = call(*SWEEP, "--each-label", "--out", folder)
     assert found.code == 2
     assert "is in use by another process" in found.err
-    assert [file.name for file in lock.parent.iterdir()] == ["lock"]
+    assert list(folder.iterdir()) == []
 
 
 def test_dry_run_writes_nothing(call: Call, tmp_path: Path) -> None:

@@ -81,6 +81,19 @@ def write_json(path: str | Path, value: Any) -> None:
     write_text(path, text + "\n")
 
 
+def make_folder(path: str | Path) -> None:
+    """Make a folder and those above it; one that is there stays as it is.
+
+    >>> import tempfile
+    >>> make_folder(Path(tempfile.mkdtemp()) / "runs" / "a")
+
+    Raises:
+        RunFolderError: it cannot be made.
+    """
+    with _explained(Path(path)):
+        Path(path).mkdir(parents=True, exist_ok=True)
+
+
 def write_folder(path: str | Path, files: Mapping[str, bytes]) -> None:
     """Write a folder that holds exactly ``files``; they appear together, or not at all.
 

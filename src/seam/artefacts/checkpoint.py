@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
@@ -45,6 +45,19 @@ def from_file(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise _damaged(file, error) from error
     return tensors, values
+
+
+def check_whole(file: Path) -> None:
+    """That a file is there and as long as its header says; no tensor is read.
+
+    Raises:
+        RunFolderError: the file is missing or damaged.
+    """
+    try:
+        with safe_open(file, "pt"):
+            pass
+    except (OSError, SafetensorError) as error:
+        raise _damaged(file, error) from error
 
 
 def packed(snapshot: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, list[int]]]:
@@ -100,5 +113,6 @@ def _mask_of(name: str) -> str:
 
 def _damaged(file: Path, error: Exception) -> RunFolderError:
     return RunFolderError(
-        f"checkpoint file '{file}' cannot be read ({error}); delete the run folder, start again"
+        f"checkpoint file '{file}' cannot be read ({error}); restore it, or delete the run's "
+        "folder checkpoint: the same command then searches anew"
     )

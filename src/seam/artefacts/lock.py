@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,12 +11,15 @@ from seam.errors import RunFolderError
 
 
 @contextmanager
-def held(file: Path, *, what: str) -> Iterator[None]:
-    """Keep other processes from holding ``file``; a killed process lets go by itself.
+def held(folder: Path, *, what: str) -> Iterator[None]:
+    """Keep other processes from holding ``folder``; a killed process lets go by itself.
 
     >>> import tempfile
-    >>> with tempfile.NamedTemporaryFile() as file, held(Path(file.name), what="run 'a'"):
+    >>> with tempfile.TemporaryDirectory() as folder, held(Path(folder), what="run 'a'"):
     ...     pass
+
+    The folder itself is locked, not a file in it: a file that is written anew is another file, and
+    two processes that begin at once would each hold their own.
 
     Raises:
         RunFolderError: another process holds it; the message says ``what`` is in use.
@@ -25,9 +29,10 @@ def held(file: Path, *, what: str) -> Iterator[None]:
     except ImportError:  # Windows: nobody is kept out
         yield
         return
-    with file.open("rb") as stream:
+    number = os.open(folder, os.O_RDONLY)
+    try:
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise RunFolderError(
                 f"{what} is in use by another process; wait for it, or give another --out"
@@ -35,3 +40,5 @@ def held(file: Path, *, what: str) -> Iterator[None]:
         except OSError:  # a network disk without locks keeps nobody out
             pass
         yield
+    finally:
+        os.close(number)

@@ -14,8 +14,8 @@ import torch
 import yaml
 from torch import Tensor
 
-from seam.artefacts.atomic import write_bytes, write_json, write_text
-from seam.artefacts.checkpoint import from_file, packed, to_bytes, unpacked
+from seam.artefacts.atomic import make_folder, write_bytes, write_json, write_text
+from seam.artefacts.checkpoint import check_whole, from_file, packed, to_bytes, unpacked
 from seam.artefacts.lock import held
 from seam.artefacts.state_file import State, load_state, save_state
 from seam.core.config import SearchConfig
@@ -47,7 +47,7 @@ class RunFolder:
                     f"run folder '{self.path}' holds a run of other settings "
                     f"({'; '.join(different)}); give those settings, or another --out"
                 )
-        elif self.path.is_dir() and not all(map(_is_temporary, self.path.iterdir())):
+        elif self.path.is_dir() and not all(map(is_temporary, self.path.iterdir())):
             raise RunFolderError(
                 f"folder '{self.path}' is not empty and holds no run; give another --out"
             )
@@ -63,12 +63,14 @@ class RunFolder:
                 is not what it was when the run began.
         """
         self.check(settings)
-        if not self.holds_run:
-            text = yaml.safe_dump(plain(settings), sort_keys=False, allow_unicode=True)
-            write_text(self._config, text)
+        make_folder(self.path)
         with self.held():
+            self.check(settings)  # another process may have begun in the meantime
+            if not self.holds_run:
+                text = yaml.safe_dump(plain(settings), sort_keys=False, allow_unicode=True)
+                write_text(self._config, text)
             for folder in (self.path, self.path / "checkpoint", self.path / "checkpoint/points"):
-                for file in filter(_is_temporary, folder.glob(".*")):
+                for file in filter(is_temporary, folder.glob(".*")):
                     file.unlink()
             if (self.path / "environment.json").exists():
                 self._check_data(facts)
@@ -83,11 +85,19 @@ class RunFolder:
         Raises:
             RunFolderError: another process works in this folder.
         """
-        with held(self._config, what=f"run folder '{self.path}'"):
+        with held(self.path, what=f"run folder '{self.path}'"):
             yield
 
     def _check_data(self, facts: Mapping[str, Any]) -> None:
-        there, now = self.read_json("environment.json").get("split_hash"), facts["split_hash"]
+        file, now = self.path / "environment.json", facts["split_hash"]
+        try:
+            there = json.loads(file.read_text(encoding="utf-8")).get("split_hash")
+        except (OSError, ValueError) as error:
+            raise RunFolderError(
+                f"'{file}' is damaged ({in_line(error, 60)}), so it does not say what data the run "
+                "began with; restore it, or, if the data is the same, delete the file: the same "
+                "command writes it anew"
+            ) from error
         if there not in (None, now):
             raise RunFolderError(
                 f"the data is not what run '{self.path}' began with (split hash {there[:12]} "
@@ -137,6 +147,11 @@ class RunFolder:
         return self.path / "adapter"
 
     @property
+    def adapter_bytes(self) -> int:
+        """The size of the adapter that is there: another than the report's is a damaged one."""
+        return sum(file.stat().st_size for file in self.adapter.glob("*"))
+
+    @property
     def model(self) -> Path:
         """The folder of the shrunk model, where there is one."""
         return self.path / "model"
@@ -159,6 +174,15 @@ class RunFolder:
         """Inverse of `save_point`."""
         file = self._point(epoch)
         return unpacked(*from_file(file), file)
+
+    def check_points(self, epochs: Collection[int]) -> None:
+        """That the points of these epochs are there, whole.
+
+        Raises:
+            RunFolderError: one is not; a search that went on would not find it again.
+        """
+        for epoch in epochs:
+            check_whole(self._point(epoch))
 
     def keep_points(self, epochs: Collection[int]) -> None:
         """Delete the points of all other epochs."""
@@ -264,6 +288,6 @@ def plain(values: Any) -> Any:
     return str(values) if isinstance(values, Path) else values
 
 
-def _is_temporary(path: Path) -> bool:
+def is_temporary(path: Path) -> bool:
     """Whether a killed `write_bytes` has left this file."""
     return path.name.startswith(".") and path.suffix == ".tmp" and path.is_file()

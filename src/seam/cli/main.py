@@ -22,7 +22,7 @@ from seam.cli.report import compare
 from seam.cli.report import run as report
 from seam.cli.sweep import run as sweep
 from seam.cli.transfer import run as transfer
-from seam.errors import RankError, SeamError
+from seam.errors import RankError, SeamError, in_line, ran_out_of_memory
 
 # What typer raises for bad usage: click's UsageError, or its own copy of it; it exports neither.
 UsageError: Any = typer.BadParameter.__base__
@@ -94,6 +94,14 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    except Exception as error:
+        if not ran_out_of_memory(error):
+            raise
+        fail(
+            f"out of memory ({in_line(error)}); close other programs, or give a smaller "
+            "--batch-size. What was finished is kept, and the same command continues from there"
+        )
+        code = 2
     if code == 130:
         fail("stopped; what was finished is kept, and the same command continues from there")
     sys.exit(code if isinstance(code, int) else 0)

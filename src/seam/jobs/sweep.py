@@ -14,10 +14,10 @@ from typing import Any
 
 import torch
 
-from seam.artefacts.atomic import write_bytes, write_text
+from seam.artefacts.atomic import make_folder, write_bytes, write_text
 from seam.artefacts.lock import held
 from seam.artefacts.mirroring import SWEEP, mirroring
-from seam.artefacts.run import RunFolder, plain
+from seam.artefacts.run import RunFolder, is_temporary, plain
 from seam.core.checks import at_least
 from seam.errors import ConfigError, MissingExtraError, RunFolderError, StorageError, in_line
 from seam.jobs.direct import named_source, recorded
@@ -27,7 +27,7 @@ from seam.jobs.sweep_task import run_problem
 from seam.models.base import BaseModel
 from seam.models.load import BaseSpec
 
-SWEEP_FILE, TABLE_FILE, LOCK_FILE = "sweep.yaml", "sweep.parquet", "lock"
+SWEEP_FILE, TABLE_FILE = "sweep.yaml", "sweep.parquet"
 WAIT_S, LOOK_S = 1.0, 10.0
 
 
@@ -111,7 +111,10 @@ def sweep(
     for part in parts:
         part.problem.counted(known.labels)
         RunFolder(state.place(part)).check(recorded(known, part.problem, source, part.settings))
-    with held(_lock(folder), what=f"sweep '{out}'"):
+    _check_folder(folder)
+    make_folder(folder)
+    with held(folder, what=f"sweep '{out}'"):
+        _check_folder(folder)  # another process may have begun in the meantime
         _record(folder, known, parts, source)
         open_parts = [part for part in parts if not state.is_finished(part)]
         told(state.rows())
@@ -165,20 +168,17 @@ def _run(
         told(state.rows())
 
 
-def _lock(folder: Path) -> Path:
-    """The file that whoever works on this sweep holds; it is never written anew.
+def _check_folder(folder: Path) -> None:
+    """That a sweep can begin or go on here; writes nothing.
 
     Raises:
-        RunFolderError: the folder holds something else, or cannot be written.
+        RunFolderError: the folder holds something else.
     """
-    file = folder / LOCK_FILE
-    if not file.exists():
-        if folder.is_dir() and any(folder.iterdir()):
-            raise RunFolderError(
-                f"folder '{folder}' is not empty and holds no sweep; give another --out"
-            )
-        write_text(file, "")
-    return file
+    begun = (folder / SWEEP_FILE).exists() or not folder.is_dir()
+    if not begun and not all(map(is_temporary, folder.iterdir())):
+        raise RunFolderError(
+            f"folder '{folder}' is not empty and holds no sweep; give another --out"
+        )
 
 
 def _record(folder: Path, base: BaseModel, parts: Sequence[Part], data: str) -> None:

@@ -45,7 +45,7 @@ class SweepState:
             mirror.look(*(f"{RUNS}/*/{name}" for name in LOOKED_AT))
 
     def is_finished(self, part: Part) -> bool:
-        """Whether its report is there, of the point that is wanted now."""
+        """Whether its report and adapter are there, of the point that is wanted now."""
         return bool(self._row(part)["state"] == "finished")
 
     def rows(self) -> list[Row]:
@@ -86,7 +86,7 @@ class SweepState:
             return None
         wanted = part.settings.pick.to_dict()
         same = {name: report.get("picked", {}).get(name) for name in wanted} == wanted
-        return report if same else None
+        return report if same and folder.adapter_bytes == report.get("adapter_bytes") else None
 
     def _epoch(self, part: Part) -> int:
         with suppress(RunFolderError, IndexError, KeyError):

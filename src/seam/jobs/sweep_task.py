@@ -8,7 +8,7 @@ from functools import lru_cache
 import torch
 
 from seam.core.problem import Problem
-from seam.errors import SeamError
+from seam.errors import SeamError, in_line, ran_out_of_memory
 from seam.jobs.direct import reengineer
 from seam.jobs.plan import Plan
 from seam.models.base import BaseModel
@@ -34,6 +34,11 @@ def run_problem(
         reengineer(loaded, problem, data, out=out, settings=settings)
     except SeamError as error:
         return str(error)
+    except Exception as error:
+        if ran_out_of_memory(error):
+            text = f"out of memory ({in_line(error)}); give fewer --workers, or a smaller batch"
+            raise MemoryError(text) from error
+        raise
     return None
 
 

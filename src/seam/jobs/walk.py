@@ -53,6 +53,8 @@ class Walk:
         settings = self.task.settings
         epochs = settings.search.all_epochs
         self.resume()
+        if self.folder is not None and self.points:
+            self.folder.check_points([each.epoch for each in self.frontier])
         if not self.points and self.task.baselines.starts_well(self.state.model.head):
             self._record(0.0)
         self.observer.begun(recorded or {}, [each.to_dict() for each in self.points])
