@@ -86,7 +86,10 @@ class SweepState:
             return None
         wanted = part.settings.pick.to_dict()
         same = {name: report.get("picked", {}).get(name) for name in wanted} == wanted
-        return report if same and folder.adapter_bytes == report.get("adapter_bytes") else None
+        here = mirror_of(self.folder) is None  # at a URL no file is ever half written
+        if not same or (here and folder.adapter_bytes != report.get("adapter_bytes")):
+            return None
+        return report
 
     def _epoch(self, part: Part) -> int:
         with suppress(RunFolderError, IndexError, KeyError):
