@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import Annotated, Any
@@ -92,6 +93,11 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        fail(f"'{error.filename}' is too long for the name of a file; give another")
+        code = 2
     if code == 130:
         fail("stopped; what was finished is kept, and the same command continues from there")
     sys.exit(code if isinstance(code, int) else 0)

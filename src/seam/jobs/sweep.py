@@ -108,6 +108,7 @@ def sweep(
     for part in parts:
         part.problem.counted(known.labels)
         RunFolder(state.place(part)).check(recorded(known, part.problem, source, part.settings))
+    RunFolder(folder).refuse_links()
     with held(_lock(folder), what=f"sweep '{out}'"):
         _record(folder, known, parts, source)
         open_parts = [part for part in parts if not state.is_finished(part)]

@@ -53,7 +53,7 @@ class SweepState:
             **part.varied,
         }
         if report is not None:
-            row |= {"state": "finished", **figures(report)}
+            row |= {"state": "finished", **report}
             self._finished[part.name] = row
         elif error:
             row["state"] = "failed"
@@ -61,20 +61,21 @@ class SweepState:
             row["state"] = "running"
         return row
 
-    def _report(self, part: Part) -> dict[str, Any] | None:
+    def _report(self, part: Part) -> Row | None:
+        """The figures of a part that has finished; a damaged report is none, and is made anew."""
         folder = RunFolder(self.place(part))
         if not (folder.path / "report.json").exists():
             return None
         try:
-            report: dict[str, Any] = folder.read_json("report.json")
-        except RunFolderError:
+            report = folder.report()
+            picked, wanted = report.get("picked", {}), part.settings.pick.to_dict()
+            same = {name: picked.get(name) for name in wanted} == wanted
+            return figures(report) if same else None
+        except (RunFolderError, ArithmeticError, AttributeError, LookupError, TypeError):
             return None
-        wanted = part.settings.pick.to_dict()
-        same = {name: report.get("picked", {}).get(name) for name in wanted} == wanted
-        return report if same else None
 
     def _epoch(self, part: Part) -> int:
-        with suppress(RunFolderError, IndexError, KeyError):
+        with suppress(RunFolderError, IndexError):
             return int(RunFolder(self.place(part)).read_history()[-1]["epoch"])
         return 0
 

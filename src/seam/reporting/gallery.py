@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from seam.artefacts.run import RunFolder
 from seam.data.images import ImageSamples
 from seam.jobs.result import Result
 from seam.reporting.plots import disagreements, frontier_plot
@@ -25,6 +26,7 @@ def write_pictures(result: Result) -> list[Path]:
     """
     if result.folder is None:
         return []
+    RunFolder(result.folder).refuse_links()
     frontier_plot(result.report, result.history, result.folder / "frontier.png")
     files = [result.folder / "frontier.png"]
     test = result.data.test
