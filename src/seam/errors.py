@@ -21,6 +21,10 @@ class SeamError(Exception):
 
     page: ClassVar[str] = ""
 
+    def __str__(self) -> str:
+        """The message, one line whatever names from files are in it."""
+        return " ".join(super().__str__().splitlines())
+
 
 class ConfigError(SeamError, ValueError):
     """A setting is out of range, unknown or contradicts another."""

@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-import os
-import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,13 +22,14 @@ from seam.artefacts.adapter_value import FLOATS, Adapter, BaseReference, one_lin
 from seam.artefacts.atomic import existing, shown
 from seam.artefacts.checkpoint import spread
 from seam.artefacts.preprocessing_file import read_preprocessing
+from seam.artefacts.reading import MAX_JSON, parse_json, read_regular
 from seam.core.masks import pack, unpack
 from seam.core.problem import Problem
 from seam.errors import AdapterError
 
 FORMAT, VERSION = "seam-adapter", 1
 JSON_FILE, TENSOR_FILE = "adapter.json", "adapter.safetensors"
-MAX_JSON = MAX_HEADER = 16 * 2**20
+MAX_HEADER = 16 * 2**20
 MAX_TENSORS = 2**30
 NO_CHECKSUM = "0" * 64
 MEND = "fetch the adapter again, or run the command that made it again"
@@ -63,9 +61,9 @@ def to_bytes(adapter: Adapter) -> dict[str, bytes]:
 def recorded_digest(folder: Path) -> str | None:
     """The digest that an adapter's JSON file gives, unchecked; None where there is none."""
     try:
-        found = json.loads((existing(folder) / JSON_FILE).read_text(encoding="utf-8"))
+        found = parse_json(read_regular(existing(folder) / JSON_FILE, MAX_JSON))
         return str(found["tensors"]["sha256"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
@@ -78,7 +76,7 @@ def read_folder(folder: Path) -> Adapter:
     place = _find(folder)
     json_file, tensor_file = place / JSON_FILE, place / TENSOR_FILE
     with _blaming(json_file):
-        text = _read(json_file, MAX_JSON)
+        text = read_regular(json_file, MAX_JSON)
         document = _parse(text)
         version = _get(document, "version", int)
     if version > VERSION:
@@ -89,7 +87,7 @@ def read_folder(folder: Path) -> Adapter:
     with _blaming(json_file):
         _check_document(document, text)
     with _blaming(tensor_file):
-        data = _read(tensor_file, MAX_TENSORS)
+        data = read_regular(tensor_file, MAX_TENSORS)
         tensors = _parse_tensors(data, document["tensors"])
         groups = _unpacked(tensors, document["masks"])
     with _blaming(json_file):
@@ -135,21 +133,8 @@ def _find(folder: Path) -> Path:
     return place
 
 
-def _read(file: Path, limit: int) -> bytes:
-    """A regular file's bytes; its size is checked before anything is read."""
-    if not stat.S_ISREG(file.stat().st_mode):  # opening a pipe would wait for a writer
-        raise ValueError("it is not a regular file")
-    with file.open("rb") as stream:
-        size = os.fstat(stream.fileno()).st_size
-        if size > limit:
-            raise ValueError(f"it has {size} bytes, at most {limit} are allowed")
-        return stream.read(size)
-
-
 def _parse(text: bytes) -> dict[str, Any]:
-    document = json.loads(
-        text.decode(), parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_unique
-    )
+    document = parse_json(text)
     if not isinstance(document, dict):
         raise ValueError("it is not a JSON object")
     if document.get("format") != FORMAT:
@@ -261,22 +246,6 @@ def _get(values: Mapping[str, Any], key: str, kind: type) -> Any:
 
 def _is_ints(value: object) -> bool:
     return isinstance(value, list) and all(type(each) is int for each in value)
-
-
-def _no_constant(_text: str) -> float:
-    raise ValueError("it holds NaN or Infinity")
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    return value if math.isfinite(value) else _no_constant(text)
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        raise ValueError("it holds a key twice")
-    return values
 
 
 @contextmanager

@@ -11,14 +11,13 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
-from seam.artefacts.preprocessing_file import check_limits
 from seam.core.config import Head
 from seam.core.problem import UNSAFE, Problem
 from seam.core.text import AnyPreprocessing
 from seam.errors import AdapterError
 from seam.models.base import BaseModel
 
-MAX_NAME, MAX_LABELS = 512, 10**7
+MAX_NAME, MAX_LABELS = 512, 10**6
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
@@ -147,10 +146,16 @@ class Adapter:
 
     @classmethod
     def from_snapshot(cls, snapshot: Mapping[str, Tensor], **rest: Any) -> Adapter:
-        """An adapter from what `SearchState.snapshot` gives; ``rest`` are the other fields."""
+        """An adapter from what `SearchState.snapshot` gives; ``rest`` are the other fields.
+
+        Raises:
+            AdapterError: as for `Adapter`, or a tensor belongs to none of its parts.
+        """
         groups: dict[str, dict[str, Tensor]] = {"mask": {}, "head": {}, "delta": {}}
         for full, value in snapshot.items():
             group, _, name = full.partition("/")
+            if group not in groups:
+                raise AdapterError(f"tensor {ascii(full)[:80]} is no mask, head or delta")
             groups[group][name] = value
         return cls(masks=groups["mask"], head=groups["head"], delta=groups["delta"], **rest)
 
@@ -198,7 +203,6 @@ def _check(adapter: Adapter) -> None:
         raise ValueError("the head is none of slice, append, replace")
     if adapter.problem.kind == "new-labels" and adapter.head_kind != "replace":
         raise ValueError("new labels need the head that replaces the base's own")
-    check_limits(adapter.preprocessing)
     _check_base(adapter.base, adapter.problem)
     _check_head(adapter)
     for name, mask in adapter.masks.items():

@@ -13,8 +13,9 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
+from seam.artefacts.reading import parse_json, read_regular
 from seam.core.masks import pack, unpack
-from seam.errors import RunFolderError
+from seam.errors import RunFolderError, in_line
 
 VALUES = "state/json"
 
@@ -38,11 +39,11 @@ def from_file(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         RunFolderError: the file is missing or damaged.
     """
     try:
-        tensors = load_tensors(file.read_bytes())
-        values = json.loads(bytes(tensors.pop(VALUES).numpy()))
+        tensors = load_tensors(read_regular(file))
+        values = parse_json(tensors.pop(VALUES).numpy().tobytes(), finite=False)
         if not isinstance(values, dict):
             raise ValueError("its values are no mapping")
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
         raise _damaged(file, error) from error
     return tensors, values
 
@@ -90,7 +91,7 @@ def unpacked(
             name: masks[name] if name in masks else spread(value, masks.get(_mask_of(name)))
             for name, value in tensors.items()
         }
-    except (KeyError, RuntimeError, ValueError, TypeError) as error:
+    except (ArithmeticError, KeyError, RuntimeError, ValueError, TypeError) as error:
         raise _damaged(file, error) from error
 
 
@@ -113,6 +114,6 @@ def _mask_of(name: str) -> str:
 
 def _damaged(file: Path, error: Exception) -> RunFolderError:
     return RunFolderError(
-        f"checkpoint file '{file}' cannot be read ({error}); restore it, or delete the run's "
-        "folder checkpoint: the same command then searches anew"
+        f"checkpoint file '{file}' cannot be read ({in_line(error)}); restore it, or delete the "
+        "run's folder checkpoint: the same command then searches anew"
     )

@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from seam.artefacts.adapter_file import JSON_FILE, MAX_JSON, MAX_TENSORS, TENSOR_FILE
+from seam.artefacts.adapter_file import JSON_FILE, MAX_TENSORS, TENSOR_FILE
 from seam.artefacts.atomic import shown
 from seam.artefacts.card import HUB_NAME
 from seam.artefacts.hub_client import TIMEOUT_S, client, explained, in_cache, offline
 from seam.artefacts.model_folder import MANIFEST, MAX_MANIFEST, TENSORS
+from seam.artefacts.reading import MAX_JSON
 from seam.errors import ConfigError, HubError, in_line
 
 CARD = "README.md"

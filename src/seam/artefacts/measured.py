@@ -6,7 +6,6 @@ refused instead of shown beside the figures of another point.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ from torch import Tensor
 from seam.artefacts.adapter_file import recorded_digest
 from seam.artefacts.atomic import write_bytes
 from seam.artefacts.checkpoint import from_file, to_bytes
+from seam.artefacts.reading import MAX_JSON, parse_json, read_regular
 from seam.artefacts.run import RunFolder
 from seam.errors import RunFolderError, in_line
 
@@ -36,6 +36,7 @@ def record(
     Raises:
         RunFolderError: it cannot be written.
     """
+    folder.refuse_links()
     values = {"adapter": recorded_digest(folder.adapter), **figures}
     if name.endswith(".json"):
         folder.write_json(f"{FOLDER}/{name}", values)
@@ -55,7 +56,7 @@ def recorded(folder: RunFolder, name: str) -> tuple[dict[str, Any], dict[str, Te
     tensors: dict[str, Tensor] = {}
     try:
         if name.endswith(".json"):
-            values = json.loads(file.read_text(encoding="utf-8"))
+            values = parse_json(read_regular(file, MAX_JSON))
         else:
             tensors, values = from_file(file)
         digest = values.pop("adapter")

@@ -20,17 +20,19 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
-from seam.artefacts.adapter_value import BaseReference, one_line
+from seam.artefacts.adapter_value import MAX_LABELS, BaseReference, one_line
 from seam.artefacts.atomic import existing, shown, write_folder
 from seam.artefacts.preprocessing_file import read_preprocessing, tokenizer_files
+from seam.artefacts.reading import parse_json, read_regular
 from seam.core.config import Head
 from seam.core.problem import Problem
 from seam.core.text import AnyPreprocessing
-from seam.errors import ModelError
+from seam.errors import ModelError, SeamError
 from seam.exporting.program import traced
 from seam.masking.head import attach_head
 from seam.masking.sides import set_tensor
 from seam.models.base import BaseModel, blank
+from seam.models.budget import sized_like
 from seam.models.hf import recorded_config
 from seam.models.load import BaseSpec
 from seam.models.weights import fill
@@ -239,8 +241,11 @@ def _architecture(place: Path, recipe: Mapping[str, Any]) -> nn.Module:
     try:
         if not set(recipe.get("model_args", {})).isdisjoint(FILE_ARGUMENTS):
             raise TypeError("its model arguments name a file")
-        return BaseSpec(**recipe).architecture()
-    except (TypeError, AttributeError, RecursionError) as error:
+        with sized_like((place / TENSORS).stat().st_size):
+            return BaseSpec(**recipe).architecture()
+    except SeamError:
+        raise
+    except Exception as error:  # libraries refuse arguments in their own ways
         raise ModelError(
             f"the model in {shown(place)} names its base in an unknown way ({one_line(error)}); "
             f"{_MEND}"
@@ -268,9 +273,7 @@ def _reshape(model: nn.Module, manifest: ModelManifest, tensors: Mapping[str, Te
 def _read_manifest(place: Path) -> tuple[dict[str, Any], ModelManifest]:
     file = place / MANIFEST
     try:
-        if file.stat().st_size > MAX_MANIFEST:
-            raise ValueError("it is too large")
-        document = json.loads(file.read_text(encoding="utf-8"))
+        document = parse_json(read_regular(file, MAX_MANIFEST))
         if document.get("format") != FORMAT:
             raise ValueError(f"its 'format' is not '{FORMAT}'")
         if document.get("version") != VERSION:
@@ -278,6 +281,8 @@ def _read_manifest(place: Path) -> tuple[dict[str, Any], ModelManifest]:
         manifest = ModelManifest.from_dict(document, place)
         if manifest.head_kind not in get_args(Head):
             raise ValueError("its head is none that seam knows")
+        if not 1 <= manifest.base.label_count <= MAX_LABELS:
+            raise ValueError("the base's number of labels is out of range")
         return document, manifest
     except FileNotFoundError as error:
         raise ModelError(
@@ -295,7 +300,7 @@ def _read_tensors(place: Path, document: Mapping[str, Any]) -> dict[str, Tensor]
     try:
         if file.stat().st_size != document["tensors"]["bytes"]:
             raise ValueError("its size is not the manifest's")
-        data = file.read_bytes()
+        data = read_regular(file)
         if hashlib.sha256(data).hexdigest() != document["tensors"]["sha256"]:
             raise ValueError("its SHA-256 is not the manifest's")
         return load_tensors(data)

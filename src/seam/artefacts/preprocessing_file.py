@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from seam.artefacts.reading import read_regular
 from seam.core.checks import is_number
 from seam.core.preprocessing import Preprocessing
 from seam.core.text import KIND, AnyPreprocessing, TextPreprocessing
 
-MAX_SIDE = 4096
 MAX_TOKENIZER = 128 * 2**20
 TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
 OF_IMAGES = {"size", "mean", "std", "crop_fraction", "interpolation"}
@@ -50,17 +50,7 @@ def read_preprocessing(values: Any, folder: Path | None = None) -> AnyPreprocess
     for name in ("size", "crop_fraction"):
         if not is_number(values[name]):
             raise ValueError(f"'{name}' holds something else than numbers")
-    found = Preprocessing.from_dict(values)
-    check_limits(found)
-    return found
-
-
-def check_limits(preprocessing: AnyPreprocessing) -> None:
-    """Refuse images so large that preparing one would take all memory; raises ValueError."""
-    if isinstance(preprocessing, Preprocessing) and (
-        preprocessing.size > MAX_SIDE or preprocessing.crop_fraction < 0.05
-    ):
-        raise ValueError(f"the input size is above {MAX_SIDE} pixels, or its crop below 0.05")
+    return Preprocessing.from_dict(values)
 
 
 def tokenizer_files(preprocessing: AnyPreprocessing) -> Mapping[str, bytes]:
@@ -87,7 +77,4 @@ def tokenizer_files(preprocessing: AnyPreprocessing) -> Mapping[str, bytes]:
 
 
 def _tokenizer(folder: Path) -> str:
-    file = folder / TOKENIZER
-    if file.stat().st_size > MAX_TOKENIZER:
-        raise ValueError(f"{TOKENIZER} has more than {MAX_TOKENIZER} bytes")
-    return file.read_text(encoding="utf-8")
+    return read_regular(folder / TOKENIZER, MAX_TOKENIZER).decode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -14,13 +15,18 @@ import torch
 import yaml
 from torch import Tensor
 
-from seam.artefacts.atomic import make_folder, write_bytes, write_json, write_text
+from seam.artefacts.atomic import make_folder, shown, write_bytes, write_json, write_text
 from seam.artefacts.checkpoint import check_whole, from_file, packed, to_bytes, unpacked
 from seam.artefacts.lock import held
+from seam.artefacts.reading import MAX_JSON, parse_json, read_regular
 from seam.artefacts.state_file import State, load_state, save_state
+from seam.artefacts.yaml_file import MAX_YAML, parse_yaml
 from seam.core.config import SearchConfig
 from seam.errors import ConfigError, RunFolderError, in_line
 from seam.search.parallel import ALONE, Ranks
+
+REPORTED = {"split_hash": str, "problem": dict, "removal": str, "seed": int, "model": dict}
+"""What others than a page need of a report."""
 
 
 @dataclass(frozen=True)
@@ -85,13 +91,31 @@ class RunFolder:
         Raises:
             RunFolderError: another process works in this folder.
         """
+        self.refuse_links()
         with held(self.path, what=f"run folder '{self.path}'"):
             yield
+
+    def refuse_links(self) -> None:
+        """That what is written in this folder stays in it: a folder of others may hold links.
+
+        Raises:
+            RunFolderError: a link in it leads out of it.
+        """
+        home = self.path.resolve()
+        for place, folders, files in os.walk(self.path):
+            for each in (Path(place) / name for name in (*folders, *files)):
+                if each.is_symlink() and not each.resolve().is_relative_to(home):
+                    raise RunFolderError(
+                        f"run folder '{self.path}' holds a link that leads out of it, "
+                        f"{shown(each.relative_to(self.path))}, so nothing is written there; put "
+                        "what it leads to in its place"
+                    )
 
     def _check_data(self, facts: Mapping[str, Any]) -> None:
         file, now = self.path / "environment.json", facts["split_hash"]
         try:
-            there = json.loads(file.read_text(encoding="utf-8")).get("split_hash")
+            found = parse_json(read_regular(file, MAX_JSON))
+            there = found.get("split_hash") if isinstance(found, dict) else "none"
         except (OSError, ValueError) as error:
             raise RunFolderError(
                 f"'{file}' is damaged ({in_line(error, 60)}), so it does not say what data the run "
@@ -100,7 +124,7 @@ class RunFolder:
             ) from error
         if there not in (None, now):
             raise RunFolderError(
-                f"the data is not what run '{self.path}' began with (split hash {there[:12]} "
+                f"the data is not what run '{self.path}' began with (split hash {str(there)[:12]} "
                 f"there, {now[:12]} now); restore it, or give another --out"
             )
 
@@ -111,15 +135,16 @@ class RunFolder:
             RunFolderError: there are none, or they cannot be read.
         """
         try:
-            found = yaml.safe_load(self._config.read_text(encoding="utf-8"))
+            found = parse_yaml(read_regular(self._config, MAX_YAML).decode())
         except FileNotFoundError as error:
             raise RunFolderError(
                 f"'{self.path}' is no run folder: it holds no config.yaml; "
                 "give the folder that --out named"
             ) from error
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        except (OSError, ValueError) as error:
             raise RunFolderError(
-                f"'{self._config}' cannot be read: {error}; restore it, or start again elsewhere"
+                f"'{self._config}' cannot be read: {in_line(error)}; restore it, or start again "
+                "elsewhere"
             ) from error
         if not isinstance(found, dict):
             raise RunFolderError(
@@ -206,11 +231,27 @@ class RunFolder:
             RunFolderError: it is not there, as in a run that has not finished.
         """
         try:
-            return json.loads((self.path / name).read_text(encoding="utf-8"))
+            return parse_json(read_regular(self.path / name, MAX_JSON))
         except (OSError, ValueError) as error:
             raise RunFolderError(
                 f"run '{self.path}' has no readable {name}; run {self.command} again to finish it"
             ) from error
+
+    def report(self) -> dict[str, Any]:
+        """What ``report.json`` holds, once that is known to be a report.
+
+        Raises:
+            RunFolderError: the run has not finished, or the file is damaged.
+        """
+        found = self.read_json("report.json")
+        known: dict[str, Any] = {"model": {}, **found} if isinstance(found, dict) else {}
+        for name, kind in REPORTED.items():
+            if not isinstance(known.get(name), kind):
+                raise RunFolderError(
+                    f"report.json of run '{self.path}' is damaged (its '{name}' is missing or of "
+                    f"the wrong type); choose a point again: {self.command} --out RUN --pick EPOCH"
+                )
+        return known
 
     def read_history(self) -> list[dict[str, Any]]:
         """Inverse of `write_history`; nothing before the first epoch.
@@ -220,8 +261,8 @@ class RunFolder:
         """
         file = self.path / "history.jsonl"
         try:
-            lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-            return [json.loads(line) for line in lines]
+            lines = read_regular(file, MAX_JSON).splitlines() if file.exists() else []
+            return [_row(parse_json(line, finite=False)) for line in lines]
         except (OSError, ValueError) as error:
             raise RunFolderError(
                 f"'{file}' is damaged ({in_line(error, 60)}); restore it, or delete the file: "
@@ -286,6 +327,13 @@ def plain(values: Any) -> Any:
     if isinstance(values, (list, tuple)):
         return [plain(value) for value in values]
     return str(values) if isinstance(values, Path) else values
+
+
+def _row(found: Any) -> dict[str, Any]:
+    """A row of the history, which has an epoch."""
+    if not isinstance(found, dict) or type(found.get("epoch")) is not int:
+        raise ValueError("a line has no epoch")
+    return found
 
 
 def is_temporary(path: Path) -> bool:

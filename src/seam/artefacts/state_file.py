@@ -6,7 +6,6 @@ last, says which files belong together; whichever of file and index is of the la
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from seam.artefacts.atomic import write_bytes, write_json
 from seam.artefacts.checkpoint import from_file, to_bytes
+from seam.artefacts.reading import MAX_JSON, parse_json, read_regular
 from seam.search.parallel import ALONE, Ranks
 
 WHOLE, INDEX = "state.safetensors", "state.json"
@@ -89,7 +89,7 @@ def _indexed(folder: Path) -> list[Path]:
     """The files that the index names, if there is one."""
     index = folder / INDEX
     try:
-        names = json.loads(index.read_text(encoding="utf-8"))["files"] if index.exists() else []
+        names = parse_json(read_regular(index, MAX_JSON))["files"] if index.exists() else []
         return [folder / Path(name).name for name in names]
     except (OSError, ValueError, KeyError, TypeError):
         return [index]  # which `from_file` then says is damaged

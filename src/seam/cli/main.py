@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import Annotated, Any
@@ -95,12 +96,15 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     except Exception as error:
-        if not ran_out_of_memory(error):
+        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+            fail(f"'{error.filename}' is too long for the name of a file; give another")
+        elif ran_out_of_memory(error):
+            fail(
+                f"out of memory ({in_line(error)}); close other programs, or give a smaller "
+                "--batch-size. What was finished is kept, and the same command continues from there"
+            )
+        else:
             raise
-        fail(
-            f"out of memory ({in_line(error)}); close other programs, or give a smaller "
-            "--batch-size. What was finished is kept, and the same command continues from there"
-        )
         code = 2
     if code == 130:
         fail("stopped; what was finished is kept, and the same command continues from there")

@@ -35,7 +35,7 @@ def unpack(packed: NDArray[np.uint8], shape: Sequence[int]) -> Bits:
             f"{packed.size} bytes cannot hold a mask of shape {tuple(shape)}; "
             f"expected {packed_size(count)}"
         )
-    bits = np.unpackbits(packed).astype(np.bool_)
+    bits = np.unpackbits(packed).view(np.bool_)
     if bits[count:].any():
         raise ValueError(f"filling bits are set behind the {count} bits of the mask")
     return bits[:count].reshape(tuple(shape))

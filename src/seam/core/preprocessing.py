@@ -8,6 +8,8 @@ from typing import Any, ClassVar, Literal
 
 from seam.errors import ConfigError
 
+MAX_SIDE = 4096
+"""Largest side in pixels to which an image is resized: more would take all memory."""
 Content = Literal["image", "text"]
 """What a sample is."""
 
@@ -36,8 +38,11 @@ class Preprocessing:
     interpolation: str = "bicubic"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.size, int) or self.size < 1:
-            raise ConfigError(f"input size is {self.size} pixels; give a whole number, at least 1")
+        whole = isinstance(self.size, int) and not isinstance(self.size, bool)
+        if not whole or not 1 <= self.size <= MAX_SIDE:
+            raise ConfigError(
+                f"input size is {self.size} pixels; give a whole number from 1 to {MAX_SIDE}"
+            )
         if len(self.mean) != len(self.std) or len(self.mean) not in (1, 3):
             raise ConfigError(
                 f"mean has {len(self.mean)} values and std {len(self.std)}; give 1 or 3 of each"
@@ -48,6 +53,11 @@ class Preprocessing:
             raise ConfigError(f"std is {self.std}; every value must be above 0")
         if not 0 < self.crop_fraction <= 1:
             raise ConfigError(f"crop fraction is {self.crop_fraction}; give a value in (0, 1]")
+        if self.size > MAX_SIDE * self.crop_fraction:
+            raise ConfigError(
+                f"images of {self.size} pixels and a crop fraction of {self.crop_fraction} would "
+                f"be resized to more than {MAX_SIDE}; give a smaller size, or a larger fraction"
+            )
         if self.interpolation not in ("bicubic", "bilinear", "nearest"):
             raise ConfigError(
                 f"interpolation is '{self.interpolation}'; give bicubic, bilinear or nearest"

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +15,14 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from seam.core.preprocessing import Preprocessing
 from seam.errors import DataError
+
+FORMATS = (
+    *("AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "PCX", "PNG", "PPM", "SGI", "TGA"),
+    *("TIFF", "WEBP"),
+)
+"""Those of pixels alone: of the others that Pillow knows, some run another program (EPS)."""
+MOST_PIXELS = 2**26
+"""Of a picture so long that resized it would have more, only the middle is resized."""
 
 
 class CorruptImageError(DataError):
@@ -61,10 +72,32 @@ def decode(data: bytes, name: str, channels: int) -> Image.Image:
 
 def open_image(data: bytes, channels: int) -> Image.Image:
     """As `decode`, but damaged bytes make Pillow raise almost anything, so callers catch it all."""
-    with Image.open(io.BytesIO(data)) as image:
-        image.load()
-        picture = upright(image)
-    return picture.convert("L" if channels == 1 else "RGB")
+    with opened(data) as image:
+        return upright(image).convert("L" if channels == 1 else "RGB")
+
+
+@contextmanager
+def opened(data: bytes, *, most: int | None = None) -> Iterator[Image.Image]:
+    """An image file's bytes as a picture with its pixels loaded; Pillow's errors as they are.
+
+    A picture of more than Pillow's 89 million pixels, or of ``most`` a side, is refused before they
+    are unpacked.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of odd metadata, which says nothing of the pixels
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        with Image.open(io.BytesIO(data), formats=_formats()) as image:
+            if most is not None and max(image.size) > most:
+                raise ValueError(f"it is {image.width}x{image.height} pixels")
+            image.load()
+            yield image
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """Those of `FORMATS` that this Pillow was built with."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 def upright(image: Image.Image) -> Image.Image:
@@ -102,6 +135,7 @@ def stored_size(preprocessing: Preprocessing) -> int:
 def to_square(image: Image.Image, side: int, interpolation: str) -> NDArray[np.uint8]:
     """Resize the shorter side to ``side``, crop the centre: uint8 (C, side, side)."""
     if image.size != (side, side):
+        image = _middle(image, side)
         scale = side / min(image.size)
         width, height = (max(side, round(length * scale)) for length in image.size)
         image = image.resize((width, height), Image.Resampling[interpolation.upper()])
@@ -109,3 +143,13 @@ def to_square(image: Image.Image, side: int, interpolation: str) -> NDArray[np.u
         image = image.crop((left, top, left + side, top + side))
     pixels = np.asarray(image, dtype=np.uint8)  # read-only, so it is copied below
     return np.array(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1), order="C")
+
+
+def _middle(image: Image.Image, side: int) -> Image.Image:
+    """A very long picture without its ends, which enlarged would take all memory."""
+    most = max(4, MOST_PIXELS // side**2) * min(image.size)
+    width, height = (min(length, most) for length in image.size)
+    if (width, height) == image.size:
+        return image
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    return image.crop((left, top, left + width, top + height))

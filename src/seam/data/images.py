@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from seam.artefacts.reading import read_named
 from seam.core.preprocessing import Preprocessing
 from seam.data.augment import Augment, View
 from seam.data.decode import (
@@ -31,6 +32,7 @@ from seam.errors import ConfigError, DataError
 from seam.search.samples import Batch
 
 CACHE_BYTES = 2 * 1024**3
+MAX_IMAGE = 2**30
 ORDERED_PIXELS = 2**20  # of one batch without gradients: bounds memory, 256 at 64 pixels a side
 
 
@@ -133,11 +135,10 @@ def prepared_image(
     if not isinstance(image, Image.Image):
         path = Path(image)
         try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise DataError(
-                f"image '{path}' cannot be read ({error.strerror}); check the path"
-            ) from error
+            data = read_named(path, MAX_IMAGE)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise DataError(f"image '{path}' cannot be read ({reason}); check the path") from error
         try:
             image = decode(data, str(path), preprocessing.channels)
         except CorruptImageError as error:

@@ -11,6 +11,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from seam.artefacts.reading import is_there
 from seam.artefacts.storage import absent
 from seam.core.preprocessing import Content
 from seam.core.problem import LabelIndex
@@ -182,7 +183,7 @@ def _load(data: str) -> Mapping[str, Any]:
         digits: Mapping[str, Any] = load_digits()
         return digits
     path = Path(data).expanduser()
-    local = path.exists()
+    local = is_there(path)
     if not local and (path.is_absolute() or data.startswith(".") or data.count("/") > 1):
         raise DataError(f"data folder '{data}' {absent(data)}")
     if local and not path.is_dir():

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from seam.artefacts.reading import read_regular
 from seam.core.preprocessing import Content
 from seam.data.decode import ImageSource
 from seam.errors import DataError
@@ -111,7 +112,7 @@ class _Rows:
             return bytes(found["bytes"])
         if not found.get("path"):
             raise DataError("there is no image in this row")
-        return Path(found["path"]).read_bytes()
+        return read_regular(Path(found["path"]))  # a table may name a device
 
     def name(self, i: int) -> str:
         return self._record(i).get("path") or f"{self.where}, row {i}"

@@ -9,11 +9,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from seam.artefacts.reading import read_named
 from seam.core.text import TextPreprocessing
 from seam.data.decode import ImageSource
 from seam.errors import DataError, MissingExtraError, ModelError, in_line
 from seam.search.samples import Batch
 
+MAX_TEXTS = 64 * 2**20
 ORDERED_TOKENS = 2**15  # of one batch without gradients: bounds memory
 
 
@@ -137,8 +139,8 @@ def texts_in(given: Sequence[str]) -> list[str]:
             texts.append(each)
             continue
         try:
-            lines = Path(each).read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
+            lines = read_named(Path(each), MAX_TEXTS).decode().splitlines()
+        except (OSError, ValueError) as error:
             raise DataError(
                 f"text file '{each}' cannot be read ({in_line(error)}); write one text a line"
             ) from error

@@ -10,15 +10,18 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
-from seam.artefacts.yaml_file import read_yaml
+from seam.artefacts.reading import read_named
+from seam.artefacts.yaml_file import MAX_YAML, read_yaml
 from seam.core.checks import is_number
+from seam.data.decode import opened
 from seam.errors import ConfigError, in_line, nearest
 
 CORNERS = ("top-left", "top-right", "bottom-left", "bottom-right", "centre")
 EXAMPLE = "patch: [[255, 0], [0, 255]]"
+MAX_PATCH = 1024
+"""Pixels a side of a patch in a file."""
 KEYS = ("patch", "position", "opacity", "target_label")
 
 Patch = Sequence[Sequence[Any]] | str | Path | Callable[[Tensor], Tensor]
@@ -144,12 +147,13 @@ def read_patch(patch: Any) -> NDArray[np.float32]:
     """
     if isinstance(patch, (str, Path)):
         try:
-            with Image.open(patch) as image:
+            with opened(read_named(Path(patch), MAX_YAML), most=MAX_PATCH) as image:
                 return np.asarray(image.convert("RGBA"), dtype=np.float32) / np.float32(255)
         except Exception as error:  # Pillow raises what it likes
             raise ConfigError(
                 f"the trigger's patch '{patch}' cannot be read as an image ({in_line(error, 80)}); "
-                "give a PNG file, or a matrix of values from 0 to 255"
+                f"give a PNG file of at most {MAX_PATCH} pixels a side, or a matrix of values "
+                "from 0 to 255"
             ) from error
     try:
         values = np.asarray(patch, dtype=np.float32)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import re
 import zipfile
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 
 from seam.artefacts.atomic import shown
+from seam.artefacts.reading import check_archive, parse_json
 from seam.errors import ModelError
 
 KNOWN = re.compile(
@@ -61,16 +61,17 @@ def check_program(path: Path) -> None:
         ModelError: it is no such archive, or holds pickled values.
     """
     try:
+        check_archive(path)
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
             tables = [
-                json.loads(archive.read(name))["config"]
+                parse_json(archive.read(name))["config"]
                 for name in names
                 if "/data/" in name and name.endswith(".json")
             ]
             samples = [archive.read(name) for name in names if name.endswith(".pt")]
         pickled = any(_is_pickled(entry) for table in tables for entry in table.values())
-    except (OSError, zipfile.BadZipFile, ValueError, KeyError, AttributeError, TypeError) as error:
+    except Exception as error:  # zipfile raises what it likes
         raise ModelError(
             f"{shown(path)} is damaged: it is no torch.export archive; "
             "export again with seam export"

@@ -21,6 +21,7 @@ from seam.artefacts.preprocessing_file import (
     TOKENIZER_CONFIG,
     read_preprocessing,
 )
+from seam.artefacts.reading import MAX_JSON, parse_json, read_regular
 from seam.core.problem import UNSAFE
 from seam.core.text import AnyPreprocessing
 from seam.errors import SeamError, in_line
@@ -28,7 +29,7 @@ from seam.exporting.session import SESSIONS
 
 FORMAT, VERSION = "seam-export", 1
 FILE, FAILED_FILE = "model.json", "failed.json"
-MAX_JSON, MAX_LABELS = 16 * 2**20, 100_000
+MAX_LABELS = 100_000
 FILES = re.compile(rf"model\.[a-z0-9]{{2,4}}|{re.escape(TOKENIZER)}|{re.escape(TOKENIZER_CONFIG)}")
 
 
@@ -123,9 +124,7 @@ def read_sidecar(file: Path) -> Exported:
         ExportError: anything about it is damaged, or of a newer format version.
     """
     with _blaming(file):
-        if file.stat().st_size > MAX_JSON:
-            raise ValueError(f"it has more than {MAX_JSON} bytes")
-        document = json.loads(file.read_text(encoding="utf-8"))
+        document = parse_json(read_regular(file, MAX_JSON))
         if not isinstance(document, dict) or document.get("format") != FORMAT:
             raise ValueError(f"its 'format' is not '{FORMAT}'")
         version = document.get("version")

@@ -142,7 +142,7 @@ def reopen(
 ) -> Reopened:
     """Open a finished run; arguments and errors as `evaluate`'s."""
     folder = RunFolder(Path(run))
-    settings, report = folder.settings(), folder.read_json("report.json")
+    settings, report = folder.settings(), folder.report()
     adapter = load_adapter(folder.adapter)
     task = _task(settings, base, data, device)
     if data is None and task.data.split_hash != report["split_hash"]:
@@ -182,7 +182,7 @@ def remeasure(
     """
     task, model = opened.task, opened.model
     measured, predictions = measure(task, opened.adapter, model, task.costs())
-    measured["model"] = {**opened.report.get("model", {}), **measured["model"]}
+    measured["model"] = {**opened.report["model"], **measured["model"]}
     report = {**opened.report, **measured}
     if latency:
         timing = LatencyPlan() if latency is True else latency

@@ -13,6 +13,7 @@ from seam.artefacts.model_folder import FILE_ARGUMENTS
 from seam.core.text import TextPreprocessing
 from seam.errors import AdapterError, HubError, ModelError, in_line
 from seam.models.base import BaseModel
+from seam.models.budget import sized_like
 from seam.models.load import BaseSpec
 
 FETCHED = ("timm", "torchvision", "hf", "zoo")
@@ -56,7 +57,8 @@ def base_of_adapter(adapter: Adapter, device: str = "cpu") -> BaseModel:
         )
     spec = _spec(adapter, place, name)
     try:
-        return spec.load(device, label_count=reference.label_count)
+        with sized_like(4 * adapter.maskable):
+            return spec.load(device, label_count=reference.label_count)
     except ModelError as error:
         if not spec.revision:
             raise

@@ -107,7 +107,7 @@ class _Job:
     def of(
         cls, folder: RunFolder, base: BaseModel | None, data: DataSource | None, device: str
     ) -> _Job:
-        settings, report = folder.settings(), folder.read_json("report.json")
+        settings, report = folder.settings(), folder.report()
         base = base or base_of(settings, device)
         predictor = load(folder.path, base=base)
         assert isinstance(predictor.model, nn.Module)

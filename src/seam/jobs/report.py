@@ -66,7 +66,7 @@ def gather(run: str | Path, data: DataSource | None = None) -> dict[str, Any]:
         "environment": _read(folder, "environment.json", {}),
         "frontier": _read(folder, "frontier.json", []),
         "history": folder.read_history(),
-        "report": folder.read_json("report.json") if _is_finished(folder) else None,
+        "report": folder.report() if _is_finished(folder) else None,
         "content": "image",
         **dict.fromkeys(PARTS),
     }
@@ -134,7 +134,10 @@ class _Parts:
 
     def _defects(self) -> dict[str, Any]:
         values, tensors = recorded(self.folder, DEFECTS)
-        return {**values, "examples": attacked(values.pop("examples"), tensors)}
+        try:
+            return {**values, "examples": attacked(values.pop("examples"), tensors)}
+        except (AttributeError, LookupError, TypeError) as error:
+            raise RunFolderError(f"the recorded attacks are damaged ({error!r:.60})") from error
 
     def _or_missing(self, what: str, get: Callable[[], Any]) -> Any:
         """What ``get`` gives; or None, and why in ``missing``."""

@@ -113,6 +113,8 @@ def pull(
         raise RunFolderError(
             f"folder {shown(folder)} holds a run, which is not replaced; give another --out"
         )
+    if folder is not None:
+        RunFolder(folder).refuse_links()
     found = fetch(repository, revision=revision)
     adapter = load_adapter(found.folder)
     files = {name: (found.folder / name).read_bytes() for name in found.files}

@@ -18,7 +18,7 @@ from seam.data.load import LabelledImages, load_splits
 from seam.data.prepare import DataSource, short_digests
 from seam.data.thumbnail import data_uri, data_uri_of
 from seam.defects.subjects import spread
-from seam.errors import DataError, SeamError, in_line
+from seam.errors import DataError, RunFolderError, SeamError, in_line
 
 SHOWN = 12
 TIMES = 10
@@ -99,16 +99,26 @@ def _test_split(data: DataSource) -> LabelledImages:
     return splits.get("test", splits["train"])
 
 
+def _is_pictures(images: Tensor) -> bool:
+    """Whether a tensor read from a file holds pixels, (n, 1 or 3, H, W)."""
+    return images.dtype == torch.uint8 and images.dim() == 4 and images.shape[1] in (1, 3)
+
+
 def attacked(examples: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> list[dict[str, Any]]:
     """Attacked images as a page shows them: ``clean``, ``changed`` and ``difference`` of each.
 
     Args:
         examples: texts by name, as `seam.jobs.record.record_defects` keeps them.
         tensors: their images, uint8 (n, C, H, W).
+
+    Raises:
+        RunFolderError: they are no images.
     """
     groups = []
     for name, texts in examples.items():
         clean, changed = tensors[f"{name}/clean"], tensors[f"{name}/changed"]
+        if not (_is_pictures(clean) and _is_pictures(changed) and clean.shape == changed.shape):
+            raise RunFolderError("the recorded attacks hold something else than images")
         difference = (128 + TIMES * (changed.int() - clean.int())).clamp(0, 255).byte()
         samples = [
             {

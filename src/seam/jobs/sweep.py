@@ -111,6 +111,7 @@ def sweep(
     for part in parts:
         part.problem.counted(known.labels)
         RunFolder(state.place(part)).check(recorded(known, part.problem, source, part.settings))
+    RunFolder(folder).refuse_links()
     _check_folder(folder)
     make_folder(folder)
     with held(folder, what=f"sweep '{out}'"):

@@ -12,6 +12,9 @@ from seam.core.problem import Problem
 from seam.errors import ConfigError
 from seam.jobs.plan import Plan, plan
 
+LONGEST = 80
+"""Bytes of each part of a folder's name: file systems take 255 for all."""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -60,7 +63,8 @@ def _as_folder(text: str) -> str:
     >>> _as_folder("Speed limit (20km/h)")
     'Speed_limit_20km_h'
     """
-    return re.sub(r"[^\w.=-]+", "_", text).strip("_.")[:80] or "problem"
+    name = re.sub(r"[^\w.=-]+", "_", text).encode()[:LONGEST].decode(errors="ignore")
+    return name.strip("_.") or "problem"
 
 
 def _free(name: str, taken: Sequence[str]) -> str:

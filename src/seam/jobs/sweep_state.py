@@ -68,7 +68,7 @@ class SweepState:
             **part.varied,
         }
         if report is not None:
-            row |= {"state": "finished", **figures(report)}
+            row |= {"state": "finished", **report}
             self._finished[part.name] = row
         elif error:
             row["state"] = "failed"
@@ -76,23 +76,24 @@ class SweepState:
             row["state"] = "running"
         return row
 
-    def _report(self, part: Part) -> dict[str, Any] | None:
+    def _report(self, part: Part) -> Row | None:
+        """The figures of a part that has finished; a damaged report is none, and is made anew."""
         folder = RunFolder(self.place(part))
         if not (folder.path / "report.json").exists():
             return None
         try:
-            report: dict[str, Any] = folder.read_json("report.json")
-        except RunFolderError:
+            report = folder.report()
+            picked, wanted = report.get("picked", {}), part.settings.pick.to_dict()
+            same = {name: picked.get(name) for name in wanted} == wanted
+            here = mirror_of(self.folder) is None  # at a URL no file is ever half written
+            if not same or (here and folder.adapter_bytes != report.get("adapter_bytes")):
+                return None
+            return figures(report)
+        except (RunFolderError, ArithmeticError, AttributeError, LookupError, TypeError):
             return None
-        wanted = part.settings.pick.to_dict()
-        same = {name: report.get("picked", {}).get(name) for name in wanted} == wanted
-        here = mirror_of(self.folder) is None  # at a URL no file is ever half written
-        if not same or (here and folder.adapter_bytes != report.get("adapter_bytes")):
-            return None
-        return report
 
     def _epoch(self, part: Part) -> int:
-        with suppress(RunFolderError, IndexError, KeyError):
+        with suppress(RunFolderError, IndexError):
             return int(RunFolder(self.place(part)).read_history()[-1]["epoch"])
         return 0
 

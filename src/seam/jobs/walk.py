@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from seam.artefacts.run import RunFolder
-from seam.errors import NumericalError
+from seam.errors import NumericalError, RunFolderError, in_line
 from seam.evaluation.accuracy import outputs_of, share_right
 from seam.jobs.latency_budget import keep_table
 from seam.jobs.measure import paired
@@ -136,11 +136,21 @@ class Walk:
             keep_table(self.state.masks.meter, self.folder)
         saved = self.folder.load_state() if self.folder is not None else None
         if saved is not None:
-            tensors, values = saved
-            self.points = [Point(**row) for row in values["points"]]
-            self.seconds = values["seconds"]
-            self.state.load(tensors, values["epoch"])
+            self._take_up(*saved)
             self._tidy()  # a kill may have come between the state and the lists
+
+    def _take_up(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
+        """Go on from a saved state; a damaged one may make PyTorch raise whatever it likes."""
+        try:
+            self.points = [Point.from_dict(row) for row in values["points"]]
+            self.seconds = float(values["seconds"])
+            self.state.load(tensors, Point.from_dict(values["points"][-1]).epoch)
+        except Exception as error:
+            assert self.folder is not None
+            raise RunFolderError(
+                f"the state of run '{self.folder.path}' is damaged ({type(error).__name__}: "
+                f"{in_line(error, 80)}); delete the run folder, start again"
+            ) from error
 
 
 def _check_finite(tensors: Mapping[str, Tensor], epoch: int) -> None:

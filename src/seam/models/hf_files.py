@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from seam.artefacts.reading import is_there
 from seam.errors import ModelError, in_line, nearest
 
 FILES = (
@@ -32,7 +33,7 @@ def folder_of(name: str) -> tuple[Path, str]:
             and nothing is cached.
     """
     place = Path(name).expanduser()
-    if place.is_dir():
+    if is_there(place) and place.is_dir():
         return place, ""
     repository, _, revision = name.partition("@")
     if place.is_absolute() or name.startswith((".", "~")) or repository.count("/") > 1:

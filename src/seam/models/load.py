@@ -6,7 +6,6 @@ is what a search for channels has left, to be searched again.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -15,6 +14,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from seam.artefacts.reading import MAX_JSON, is_there, parse_json, read_named
+from seam.artefacts.yaml_file import parse_yaml
 from seam.core.text import AnyPreprocessing, TextPreprocessing
 from seam.errors import ConfigError, LabelError, ModelError, in_line, nearest
 from seam.models import hf
@@ -123,6 +124,8 @@ class BaseSpec:
                 f"base model '{self.name}' is not of the form timm:NAME, torchvision:NAME, "
                 f"hf:NAME, zoo:NAME, model:FOLDER{meant}"
             )
+        if not isinstance(self.model_args, Mapping):
+            raise ModelError(f"the model arguments of {self.name} are no names with values")
         arguments = dict(self.model_args)
         if self.revision and pretrained:
             if source == "hf":
@@ -162,14 +165,7 @@ class BaseSpec:
         return replace(own, **self.preprocessing)
 
     def _labels(self, metadata: Mapping[str, str]) -> tuple[str, ...]:
-        if self.labels_file:
-            return _read_labels(self.labels_file)
-        try:
-            return tuple(str(label) for label in json.loads(metadata.get("labels", "[]")))
-        except (ValueError, TypeError) as error:
-            raise LabelError(
-                "the weights' metadata holds no list of labels; give a --labels-file"
-            ) from error
+        return read_labels(self.labels_file) if self.labels_file else labels_in(metadata)
 
 
 def load_base(
@@ -202,10 +198,32 @@ def load_base(
     ).load()
 
 
-def _read_labels(path: str) -> tuple[str, ...]:
+def labels_in(metadata: Mapping[str, str]) -> tuple[str, ...]:
+    """The labels that a weights file holds in its metadata, if any.
+
+    >>> labels_in({"labels": '["cat", "dog"]'})
+    ('cat', 'dog')
+
+    Raises:
+        LabelError: they are no list.
+    """
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return tuple(map(str, parse_json(metadata.get("labels", "[]").encode())))
+    except (ValueError, TypeError) as error:
+        raise LabelError(
+            "the weights' metadata holds no list of labels; give a --labels-file"
+        ) from error
+
+
+def read_labels(path: str) -> tuple[str, ...]:
+    """Labels from a file of one a line.
+
+    Raises:
+        LabelError: it cannot be read, or is empty.
+    """
+    try:
+        text = read_named(Path(path), MAX_JSON).decode()
+    except (OSError, ValueError) as error:
         raise LabelError(
             f"labels file '{path}' cannot be read ({in_line(error)}); write one label a line"
         ) from error
@@ -230,16 +248,14 @@ def parse_model_args(pairs: list[str]) -> dict[str, Any]:
     >>> parse_model_args(["num_classes=5", "pad_type=same"])
     {'num_classes': 5, 'pad_type': 'same'}
     """
-    import yaml
-
     values: dict[str, Any] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key.isidentifier():
             raise ConfigError(f"model argument '{pair}' is not of the form key=value")
         try:
-            values[key] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
+            values[key] = parse_yaml(value)
+        except ValueError as error:
             raise ConfigError(
                 f"model argument '{pair}' has a value that is no YAML; put it in quotes"
             ) from error
@@ -250,7 +266,7 @@ def _absolute_name(name: str) -> str:
     """A folder in a name by its absolute path; other names as they are."""
     source, _, rest = name.partition(":")
     place = Path(rest).expanduser()
-    local = source == "model" or (source == "hf" and place.is_dir())
+    local = source == "model" or (source == "hf" and is_there(place) and place.is_dir())
     return f"{source}:{place.resolve()}" if local else name
 
 

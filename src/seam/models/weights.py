@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import warnings
+import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from seam.artefacts.reading import check_archive, is_there
 from seam.artefacts.storage import absent
 from seam.errors import ModelError, in_line
 
@@ -27,7 +29,7 @@ def read_weights(path: str) -> tuple[dict[str, Tensor], dict[str, str]]:
     Raises:
         ModelError: the file is missing, damaged, holds code or no state dict.
     """
-    if not Path(path).is_file():
+    if not is_there(Path(path)):
         raise ModelError(f"weights file '{path}' {absent(path)}")
     try:
         if path.endswith(".safetensors"):
@@ -36,6 +38,8 @@ def read_weights(path: str) -> tuple[dict[str, Tensor], dict[str, str]]:
             with safe_open(path, "pt") as file:
                 names = file.keys()
                 return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
+        if zipfile.is_zipfile(path):
+            check_archive(Path(path))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd pickle protocols; what fits not is refused
             state = torch.load(path, map_location="cpu", weights_only=True)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from seam.artefacts.run import RunFolder
 from seam.defects.subjects import Examples
 from seam.reporting.plots import INK, ORANGE, new_figure, save_figure
 
@@ -18,6 +19,7 @@ TIMES = 10
 def write_sheets(examples: Sequence[Examples], run: Path) -> list[Path]:
     """Write ``defects/NAME.png`` into a run folder for each set of examples; returns the files."""
     files = []
+    RunFolder(run).refuse_links()
     for each in examples:
         files.append(run / "defects" / f"{each.name}.png")
         sheet(each, files[-1])

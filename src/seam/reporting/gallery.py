@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from seam.artefacts.run import RunFolder
 from seam.data.images import ImageSamples
 from seam.jobs.result import Result
 from seam.reporting.plots import disagreements, frontier_plot
@@ -26,6 +27,7 @@ def write_pictures(result: Result) -> list[Path]:
     if result.folder is None:
         return []
     folder = Path(result.folder)
+    RunFolder(folder).refuse_links()
     files = [folder / "frontier.png"]
     frontier_plot(result.report, result.history, files[0])
     test = result.data.test

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seam.artefacts.atomic import shown, write_text
+from seam.artefacts.atomic import shown, write_bytes
 from seam.artefacts.mirroring import NOTE, READ, mirroring
 from seam.artefacts.run import RunFolder
 from seam.artefacts.storage import is_url
+from seam.core.problem import UNSAFE
 from seam.data.prepare import DataSource
 from seam.errors import ConfigError, RunFolderError, SeamError, in_line
 from seam.jobs.report import gather
@@ -26,7 +28,8 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 FILE = "report.html"
-DAMAGE = (KeyError, TypeError, ValueError, AttributeError, IndexError, ZeroDivisionError)
+_CONTROL = re.compile(rf"(?![\n\t]){UNSAFE.pattern}")
+DAMAGE = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 
 @mirroring("run", NOTE)
@@ -50,6 +53,7 @@ def report(run: str | Path, *, data: DataSource | None = None) -> dict[str, Any]
         RunFolderError: ``run`` is no run folder, is damaged, or cannot be written.
     """
     with _explained([run]):
+        RunFolder(Path(run)).refuse_links()
         document = gather(run, data)
         html = _rendered("run.html.j2", [document])
     return {**_written(html, Path(run) / FILE, [document]), "content": document["content"]}
@@ -120,8 +124,9 @@ def _explained(runs: Sequence[str | Path]) -> Iterator[None]:
 
 
 def _written(html: str, path: Path, documents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    write_text(path, html)
-    return {"path": str(path), "bytes": len(html.encode()), "missing": _missing(documents)}
+    data = html.encode(errors="backslashreplace")  # a path may hold bytes that are no text
+    write_bytes(path, data)
+    return {"path": str(path), "bytes": len(data), "missing": _missing(documents)}
 
 
 def _missing(documents: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
@@ -144,6 +149,7 @@ def environment() -> Environment:
         loader=PackageLoader("seam.reporting"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_visible,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -157,6 +163,17 @@ def environment() -> Environment:
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     }
     return found
+
+
+def _visible(value: Any) -> Any:
+    r"""A value in which no character can turn the text around it; they are shown by their numbers.
+
+    >>> _visible("a\u202eb")
+    'a\\u202eb'
+    """
+    if not isinstance(value, str) or hasattr(value, "__html__"):
+        return value
+    return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], value)
 
 
 def _command(text: str) -> Markup:

@@ -7,11 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from seam.core.checks import build, is_number, require
 from seam.core.config import Pick
 from seam.core.figures import paired_difference
 from seam.errors import ConfigError
 
 SIZES = {"keep": "density", "keep_macs": "macs", "keep_latency": "latency"}
+MOST = 1e6
+"""No share of the base's is larger, whatever a damaged file says."""
 DOUBT = 0.015
 """How much more than its tolerance a point may have lost, at the end of its 95 % interval."""
 
@@ -44,6 +47,24 @@ class Point:
     def to_dict(self) -> dict[str, Any]:
         """The point as plain values."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Point:
+        """Inverse of :meth:`to_dict`.
+
+        Raises:
+            ConfigError: a figure is missing, unknown, or no number.
+        """
+        found = build(cls, values)
+        whole = (found.epoch, found.gained or 0, found.lost or 0)
+        shares = (found.density, found.validation_accuracy, found.macs, found.latency or 0)
+        require(
+            all(type(each) is int and each >= 0 for each in whole)
+            and all(is_number(each) and 0 <= each <= MOST for each in shares)
+            and isinstance(found.loss, int | float),
+            f"point {str(dict(values))[:80]} holds something else than figures",
+        )
+        return found
 
 
 @dataclass(frozen=True)
