@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from seam.artefacts.run import environment
+from seam.artefacts.environment import environment
 from seam.jobs.observe import Silent
 from seam.models.base import BaseModel
 from seam.models.load import load_base

@@ -214,7 +214,7 @@ def test_a_head_on_new_labels_learns_from_features() -> None:
 def test_settings_survive_the_run_folder(tmp_path: Path) -> None:
     import yaml
 
-    from seam.artefacts.run import plain
+    from seam.artefacts.run_settings import plain
     from seam.core.config import Pick
     from seam.jobs.plan import Plan, plan
 

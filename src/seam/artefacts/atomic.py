@@ -236,3 +236,12 @@ def shown(path: str | Path) -> str:
     """
     text = str(path)
     return f"'{text}'" if text.isprintable() else ascii(text)
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether a killed `write_bytes` has left this file.
+
+    >>> is_temporary(Path("notes.txt"))
+    False
+    """
+    return path.name.startswith(".") and path.suffix == ".tmp" and path.is_file()

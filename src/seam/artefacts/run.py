@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 from torch import Tensor
 
-from seam.artefacts.atomic import make_folder, shown, write_bytes, write_json, write_text
+from seam.artefacts.atomic import (
+    is_temporary,
+    make_folder,
+    shown,
+    write_bytes,
+    write_json,
+    write_text,
+)
 from seam.artefacts.checkpoint import check_whole, from_file, packed, to_bytes, unpacked
+from seam.artefacts.environment import environment
 from seam.artefacts.lock import held
 from seam.artefacts.reading import MAX_JSON, parse_json, read_regular
+from seam.artefacts.run_settings import complete, differences, plain
 from seam.artefacts.state_file import State, load_state, save_state
 from seam.artefacts.yaml_file import MAX_YAML, parse_yaml
-from seam.core.config import SearchConfig
-from seam.errors import ConfigError, RunFolderError, in_line
+from seam.errors import RunFolderError, in_line
 from seam.search.parallel import ALONE, Ranks
 
 REPORTED = {"split_hash": str, "problem": dict, "removal": str, "seed": int, "model": dict}
@@ -47,7 +53,7 @@ class RunFolder:
                 something else.
         """
         if self.holds_run:
-            different = differences(_complete(self.settings()), settings)
+            different = differences(complete(self.settings()), settings)
             if different:
                 raise RunFolderError(
                     f"run folder '{self.path}' holds a run of other settings "
@@ -277,65 +283,8 @@ class RunFolder:
         return self.path / "checkpoint" / "points" / f"{epoch:04d}.safetensors"
 
 
-def _complete(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings of a run that may be older, with today's defaults for what it did not know."""
-    try:
-        search = plain(SearchConfig.from_dict(settings["search"]).to_dict())
-    except (KeyError, TypeError, ConfigError):
-        return settings
-    return {**settings, "search": search}
-
-
-def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """The settings that differ, as ``name: old there, new asked``.
-
-    >>> differences({"epochs": 20}, {"epochs": 30})
-    ['epochs: 20 there, 30 asked']
-    """
-    found = []
-    new = plain(new)
-    for key in [*old, *(key for key in new if key not in old)]:
-        before, after = old.get(key), new.get(key)
-        if isinstance(before, Mapping) and isinstance(after, Mapping):
-            found += differences(before, after, f"{prefix}{key}.")
-        elif before != after:
-            found.append(f"{prefix}{key}: {before} there, {after} asked")
-    return found
-
-
-def environment() -> dict[str, Any]:
-    """Machine, threads and versions: what every figure was measured with."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    versions = {}
-    for name in ("seam", "torch", "torchvision", "timm", "numpy", "datasets", "safetensors"):
-        with suppress(PackageNotFoundError):
-            versions[name] = version(name)
-    return {
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "system": platform.system(),
-        "threads": torch.get_num_threads(),
-        "versions": versions,
-    }
-
-
-def plain(values: Any) -> Any:
-    """Settings as YAML would give them back: tuples as lists, paths as strings."""
-    if isinstance(values, Mapping):
-        return {str(key): plain(value) for key, value in values.items()}
-    if isinstance(values, (list, tuple)):
-        return [plain(value) for value in values]
-    return str(values) if isinstance(values, Path) else values
-
-
 def _row(found: Any) -> dict[str, Any]:
     """A row of the history, which has an epoch."""
     if not isinstance(found, dict) or type(found.get("epoch")) is not int:
         raise ValueError("a line has no epoch")
     return found
-
-
-def is_temporary(path: Path) -> bool:
-    """Whether a killed `write_bytes` has left this file."""
-    return path.name.startswith(".") and path.suffix == ".tmp" and path.is_file()

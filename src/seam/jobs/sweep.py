@@ -14,10 +14,11 @@ from typing import Any
 
 import torch
 
-from seam.artefacts.atomic import make_folder, write_bytes, write_text
+from seam.artefacts.atomic import is_temporary, make_folder, write_bytes, write_text
 from seam.artefacts.lock import held
 from seam.artefacts.mirroring import SWEEP, mirroring
-from seam.artefacts.run import RunFolder, is_temporary, plain
+from seam.artefacts.run import RunFolder
+from seam.artefacts.run_settings import plain
 from seam.core.checks import at_least
 from seam.errors import ConfigError, MissingExtraError, RunFolderError, StorageError, in_line
 from seam.jobs.direct import named_source, recorded

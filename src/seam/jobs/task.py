@@ -6,7 +6,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from seam.artefacts.run import RunFolder, environment
+from seam.artefacts.environment import environment
+from seam.artefacts.run import RunFolder
 from seam.core.problem import Problem
 from seam.data.prepare import DataSource, ProblemData, prepare
 from seam.errors import ConfigError
