@@ -1,11 +1,10 @@
-"""The command line, called in this process; and small things to call it on."""
+"""Small things to call the command line on."""
 
 from __future__ import annotations
 
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -15,32 +14,6 @@ from seam.data.digits import load_digits
 
 collect_ignore = ["holder.py"]  # run by test_interruption.py in another process
 SEARCH = ["reengineer", "zoo:digits", "--data", "digits", "--labels", "3,5", "--epochs", "2"]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a command left on its two streams, and its exit code."""
-
-    code: int
-    out: str
-    err: str
-
-
-Call = Callable[..., Outcome]
-
-
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """Run one command in this process."""
-
-    def run(*arguments: object) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["seam", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return Outcome(ended.value.code, *capsys.readouterr())
-
-    return run
 
 
 @pytest.fixture(scope="session")

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from itertools import count
 
 import fsspec
 import pytest
 
 import seam
-from seam.cli.main import main
 
 ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "key",
@@ -22,16 +19,6 @@ ENVIRONMENT = {
 }
 collect_ignore = ["child.py", "holder.py"]  # run in other processes
 _numbers = count()
-
-
-@dataclass(frozen=True)
-class Outcome:
-    code: int
-    out: str
-    err: str
-
-
-Call = Callable[..., Outcome]
 
 
 @pytest.fixture(scope="session")
@@ -74,17 +61,3 @@ def finished(finished_run: str, bucket: str) -> str:
     """A copy of the finished run."""
     fsspec.filesystem("s3").copy(f"{finished_run}/", f"{bucket}/run/", recursive=True)
     return f"{bucket}/run"
-
-
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """Run one command in this process."""
-
-    def run(*arguments: object) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["seam", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return Outcome(ended.value.code, *capsys.readouterr())
-
-    return run
