@@ -6,7 +6,7 @@ export UV_HTTP_TIMEOUT ?= 300
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: demo test pytest lint types layers format bench docs clean help
+.PHONY: demo test pytest pytest-libraries pytest-rest lint types layers format bench docs clean help
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,15 +17,23 @@ demo: $(STAMP)  ## the whole of seam in about a minute, offline
 test: lint types layers pytest  ## what has to pass before a commit
 
 # Compilers and runtimes of several makers in one process have been seen to end in a segmentation
-# fault after a thousand tests; those that load them have processes of their own.
+# fault after a thousand tests; those that load them have processes of their own. Two of these run
+# at a time, with one thread each (tests/conftest.py).
 RUNTIMES := tests/cli tests/evaluation tests/bench tests/test_docs.py
 EXPORTS := tests/contracts/test_architectures.py
 BROWSER := tests/reporting/test_browser.py
+PYTEST := $(BIN)/python -m pytest -q --durations=5
 pytest: $(STAMP)  ## the tests alone
-	$(BIN)/python -m pytest -q --durations=5 tests src $(RUNTIMES:%=--ignore=%) --ignore=$(EXPORTS) --ignore=$(BROWSER)
-	$(BIN)/python -m pytest -q --durations=5 $(RUNTIMES)
-	$(BIN)/python -m pytest -q --durations=5 $(EXPORTS)
-	$(BIN)/python -m pytest -q --durations=5 $(BROWSER)
+	@$(MAKE) --no-print-directory -j2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) \
+	  pytest-libraries pytest-rest
+
+pytest-libraries: $(STAMP)
+	$(PYTEST) $(RUNTIMES)
+	$(PYTEST) $(EXPORTS)
+	$(PYTEST) $(BROWSER)
+
+pytest-rest: $(STAMP)
+	$(PYTEST) tests src $(RUNTIMES:%=--ignore=%) --ignore=$(EXPORTS) --ignore=$(BROWSER)
 
 lint: $(STAMP)  ## style: ruff's rules and its formatter's opinion
 	$(BIN)/ruff check
