@@ -15,7 +15,7 @@ from forks import Server
 from kinds import KINDS, NEED_DISK
 from trials import Trial
 
-SEED = 1
+SEED = 59
 
 
 @pytest.fixture(scope="module")
@@ -33,3 +33,4 @@ def test_the_same_command_ends_as_if_nothing_had_happened(
     trial = Trial(case, tmp_path, random.Random(f"{SEED}/{kind}"), blows=1)
     KINDS[kind](trial)
     assert trial.wrong == [], f"{kind}, seed {SEED}"
+    assert trial.injected, f"{kind}, seed {SEED}: no fault came in time"

@@ -20,6 +20,7 @@ TASK_CPU_S = 6.0
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_driver_and_worker_are_killed(tmp_path: Path) -> None:
     server, moments = Server(tmp_path), random.Random(SEED)
     (tmp_path / "problems.yaml").write_text("seven: 7\n")
