@@ -212,7 +212,12 @@ def _guided(
     with tempfile.TemporaryDirectory() as folder:
         for number, data in enumerate(seeds):
             (Path(folder) / f"{number:04}").write_bytes(data)
-        flags = [f"-seed={seed + 1}", f"-max_len={longest}", f"-timeout={LONGEST_S}"]
+        flags = [
+            f"-seed={seed + 1}",
+            f"-max_len={longest}",
+            f"-timeout={LONGEST_S}",
+            f"-artifact_prefix={folder}/",
+        ]
         flags += ["-rss_limit_mb=0", "-verbosity=0", "-print_final_stats=0"]
 
         def mutator(data: bytes, most: int, number: int) -> bytes:

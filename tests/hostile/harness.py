@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 from collections.abc import Iterator
@@ -172,6 +173,7 @@ def _is_import() -> bool:
 def _restart_peak() -> int:
     """Begin to count the peak anew; returns what is resident now."""
     if CLEAR.exists():
+        ctypes.CDLL(None).malloc_trim(0)  # what was freed before would hide what is taken now
         CLEAR.write_text("5")
     return _figure("VmRSS")
 

@@ -236,8 +236,9 @@ def _(place: Path) -> Any:
     except UsageError as error:  # one line, and exit code 2
         raise ConfigError(error.format_message()) from error
     problem = problem_of(ctx.params["labels"], None)
-    settings_of(ctx.params, spec := spec_of(ctx.params))
-    return plan(problem, **settings_of(ctx.params, spec)).to_dict()
+    if ctx.params["model"] is None:  # which means another search's points
+        return None
+    return plan(problem, **settings_of(ctx.params, spec_of(ctx.params))).to_dict()
 
 
 @target("groups", "yaml", "groups.yaml")

@@ -27,8 +27,11 @@ def unpack(packed: NDArray[np.uint8], shape: Sequence[int]) -> Bits:
     [[True, False], [True, True]]
 
     Raises:
-        ValueError: the number of bytes does not fit ``shape``, or a filling bit is set.
+        ValueError: the number of bytes does not fit ``shape``, or a filling bit is set; or
+            ``shape`` holds something else than whole numbers.
     """
+    if not all(isinstance(side, int) and side >= 0 for side in shape):
+        raise ValueError("the shape of a mask holds something else than whole numbers")
     count = math.prod(shape)
     if packed.ndim != 1 or packed.size != packed_size(count):
         raise ValueError(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from seam.core.checks import at_least, require
 from seam.core.config import Budget, Penalty, Pick, Safer, SearchConfig
 from seam.core.problem import Problem
 from seam.data.config import DataConfig
@@ -28,6 +29,14 @@ class Plan:
     data: DataConfig = field(default_factory=DataConfig)
     exclude: tuple[str, ...] = ()
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        at_least("seed", self.seed, 0, whole=True)
+        require(self.seed < 2**63, f"seed is {self.seed}; give one below 2^63")
+        require(
+            all(isinstance(each, str) for each in self.exclude),
+            f"exclude is {self.exclude}; give names of layers",
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain values; the pick is left out, for it can change after a search."""

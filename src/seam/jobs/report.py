@@ -115,7 +115,7 @@ class _Parts:
 
     def _predicted(self, reference: str) -> dict[str, Any]:
         """Confusions, and images that base and result disagree about."""
-        found = self._or_missing("predictions", lambda: Predictions.load(self.folder))
+        found = self._or_missing("predictions", self._predictions)
         if found is None:
             return {}
         methods = (reference, "reengineered")
@@ -128,6 +128,12 @@ class _Parts:
                 "pictures", lambda: disagreements(found, reference, self.data)
             ),
         }
+
+    def _predictions(self) -> Predictions:
+        found = Predictions.load(self.folder)
+        if list(found.outputs) != self.found["problem"]["outputs"]:  # their square is counted in
+            raise RunFolderError("the recorded predictions are of another problem")
+        return found
 
     def _recorded(self, name: str) -> dict[str, Any]:
         return recorded(self.folder, name)[0]

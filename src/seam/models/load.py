@@ -49,6 +49,9 @@ class BaseSpec:
         head_layer: name of the layer that a new head replaces, where it cannot be found by itself.
         revision: commit of the hub's repository to take timm's pretrained weights from; by default
             the one that its main branch is at, which is recorded.
+
+    Raises:
+        ModelError: a value is of the wrong type.
     """
 
     name: str
@@ -58,6 +61,17 @@ class BaseSpec:
     preprocessing: dict[str, Any] = field(default_factory=dict)
     head_layer: str = ""
     revision: str = ""
+
+    def __post_init__(self) -> None:
+        texts = (self.name, self.head_layer, self.revision)
+        files = (each for each in (self.weights, self.labels_file) if each is not None)
+        named = (self.model_args, self.preprocessing)
+        fits = all(isinstance(each, str) for each in (*texts, *files))
+        if not fits or not all(isinstance(each, Mapping) for each in named):
+            raise ModelError(
+                "a base model's name and files are texts, its arguments and preprocessing names "
+                "with values; restore the file that says otherwise"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """The specification as plain values; files by their absolute path."""
@@ -124,8 +138,6 @@ class BaseSpec:
                 f"base model '{self.name}' is not of the form timm:NAME, torchvision:NAME, "
                 f"hf:NAME, zoo:NAME, model:FOLDER{meant}"
             )
-        if not isinstance(self.model_args, Mapping):
-            raise ModelError(f"the model arguments of {self.name} are no names with values")
         arguments = dict(self.model_args)
         if self.revision and pretrained:
             if source == "hf":

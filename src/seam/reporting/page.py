@@ -181,7 +181,7 @@ def _command(text: str) -> Markup:
     from markupsafe import Markup
 
     word = Markup('<span class="word">{}</span>')
-    return Markup(" ").join(word.format(each) for each in text.split(" "))
+    return Markup(" ").join(word.format(each) for each in _visible(text).split(" "))
 
 
 def _text(name: str) -> str:
