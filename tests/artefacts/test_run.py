@@ -8,6 +8,7 @@ import pytest
 
 from seam.artefacts.lock import held
 from seam.artefacts.run import RunFolder
+from seam.core.config import SearchConfig
 from seam.errors import RunFolderError
 
 
@@ -37,3 +38,13 @@ def test_a_lock_outlives_files_that_are_written_anew(tmp_path: Path) -> None:
         (tmp_path / "config.yaml").write_text("seed: 0\n")
         with pytest.raises(RunFolderError, match="in use by another process"):
             folder.held().__enter__()
+
+
+def test_a_run_of_an_earlier_version_goes_on_with_its_own_settings(tmp_path: Path) -> None:
+    """A setting that came later is the default in both."""
+    now = {"search": SearchConfig().to_dict(), "seed": 0}
+    earlier = {"search": {k: v for k, v in now["search"].items() if k != "accumulate"}, "seed": 0}
+    folder = RunFolder(tmp_path)
+    with folder.begun(earlier, {"split_hash": "a"}):
+        folder.check(folder.settings())
+        folder.check(now)

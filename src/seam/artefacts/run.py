@@ -53,7 +53,7 @@ class RunFolder:
                 something else.
         """
         if self.holds_run:
-            different = differences(complete(self.settings()), settings)
+            different = differences(complete(self.settings()), complete(settings))
             if different:
                 raise RunFolderError(
                     f"run folder '{self.path}' holds a run of other settings "

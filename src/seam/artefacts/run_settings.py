@@ -10,7 +10,7 @@ from seam.core.config import SearchConfig
 from seam.errors import ConfigError
 
 
-def complete(settings: dict[str, Any]) -> dict[str, Any]:
+def complete(settings: Mapping[str, Any]) -> Mapping[str, Any]:
     """Settings of a run that may be older, with today's defaults for what it did not know."""
     try:
         search = plain(SearchConfig.from_dict(settings["search"]).to_dict())
