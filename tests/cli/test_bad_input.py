@@ -389,7 +389,7 @@ def _(place: Place) -> list[object]:
 
 
 simple(
-    "input size 0", r"input size is 0 pixels; give a whole number, at least 1", "--input-size", 0
+    "input size 0", r"input size is 0 pixels; give a whole number from 1 to 4096", "--input-size", 0
 )
 simple("device", r"device 'cuda:99' is not to be had .*; give --device cpu", "--device", "cuda:99")
 simple("device of no kind", r"device 'gpu' is not to be had here .*--device cpu", "--device", "gpu")
