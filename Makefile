@@ -6,7 +6,8 @@ export UV_HTTP_TIMEOUT ?= 300
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: demo test pytest pytest-libraries pytest-rest lint types layers format bench docs clean help
+.PHONY: demo test pytest lint types layers audit format bench docs sbom release clean help
+.PHONY: pytest-core pytest-runtimes pytest-exports pytest-browser
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,22 +19,27 @@ test: lint types layers pytest  ## what has to pass before a commit
 
 # Compilers and runtimes of several makers in one process have been seen to end in a segmentation
 # fault after a thousand tests; those that load them have processes of their own. Two of these run
-# at a time, with one thread each (tests/conftest.py).
+# at a time, each on one thread and with its output in one piece; JOBS=1 shows it as it comes.
 RUNTIMES := tests/cli tests/evaluation tests/bench tests/test_docs.py
 EXPORTS := tests/contracts/test_architectures.py
 BROWSER := tests/reporting/test_browser.py
 PYTEST := $(BIN)/python -m pytest -q --durations=5
+JOBS := $(if $(filter output-sync,$(.FEATURES)),2,1)
+SYNC := $(if $(filter-out 1,$(JOBS)),--output-sync=target)
 pytest: $(STAMP)  ## the tests alone
-	@$(MAKE) --no-print-directory -j2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) \
-	  pytest-libraries pytest-rest
+	@$(MAKE) --no-print-directory --keep-going -j$(JOBS) $(SYNC) pytest-core pytest-runtimes pytest-exports pytest-browser
 
-pytest-libraries: $(STAMP)
-	$(PYTEST) $(RUNTIMES)
-	$(PYTEST) $(EXPORTS)
-	$(PYTEST) $(BROWSER)
-
-pytest-rest: $(STAMP)
+pytest-core: $(STAMP)
 	$(PYTEST) tests src $(RUNTIMES:%=--ignore=%) --ignore=$(EXPORTS) --ignore=$(BROWSER)
+
+pytest-runtimes: $(STAMP)
+	$(PYTEST) $(RUNTIMES)
+
+pytest-exports: $(STAMP)
+	$(PYTEST) $(EXPORTS)
+
+pytest-browser: $(STAMP)
+	$(PYTEST) $(BROWSER)
 
 lint: $(STAMP)  ## style: ruff's rules and its formatter's opinion
 	$(BIN)/ruff check
@@ -44,6 +50,9 @@ types: $(STAMP)  ## mypy, strict, on src
 
 layers: $(STAMP)  ## import-linter: no file imports from a higher layer
 	$(BIN)/lint-imports
+
+audit: $(STAMP)  ## requirements.lock against known vulnerabilities
+	$(BIN)/python .ci/audit.py
 
 format: $(STAMP)  ## rewrite the files in the project's style
 	$(BIN)/ruff check --fix
@@ -59,6 +68,12 @@ docs: $(STAMP)  ## check the links and build the documentation site in site/
 	$(BIN)/sphinx-build -q -W --keep-going -c docs -d build/doctrees . site
 	@echo "open site/index.html"
 
+sbom: $(STAMP)  ## what requirements.lock installs, as CycloneDX, in dist/
+	$(BIN)/python .ci/sbom.py
+
+release: $(STAMP)  ## build wheel and sdist twice, compare, audit, and try both in empty environments
+	.ci/release
+
 clean:  ## remove caches and build products; keeps .venv and runs/
 	rm -rf build dist site .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
 	find src tests bench docs -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -73,8 +88,11 @@ $(BIN)/python:
 	echo "Install it and its venv module (Debian, Ubuntu: apt-get install python3.11-venv)." >&2; \
 	exit 1
 
+# The hashes of requirements.lock hold for uv itself too, and nothing is fetched to build seam.
 $(STAMP): pyproject.toml requirements.lock | $(BIN)/python
-	@$(BIN)/uv --version 2>/dev/null || $(BIN)/python -m pip install --quiet uv \
+	@$(BIN)/uv --version 2>/dev/null \
+	  || sed -n '/^uv==/,/[^\]$$/p' requirements.lock \
+	    | $(BIN)/python -m pip install --quiet --require-hashes -r /dev/stdin \
 	  || echo "uv could not be installed; going on with pip, which takes longer"
 	@if $(BIN)/uv --version >/dev/null 2>&1; then \
 	  install="$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python"; \
@@ -82,6 +100,6 @@ $(STAMP): pyproject.toml requirements.lock | $(BIN)/python
 	  install="$(BIN)/python -m pip install --quiet"; \
 	fi; \
 	set -ex; \
-	$$install -r requirements.lock; \
-	$$install --no-deps -e .
+	$$install --require-hashes -r requirements.lock; \
+	$$install --no-deps --no-build-isolation -e .
 	@touch $@

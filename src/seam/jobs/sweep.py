@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -105,7 +106,8 @@ def sweep(
         MissingExtraError: Ray is not installed.
         SeamError: the input is bad; nothing is written then.
     """
-    ray, workers, folder = _ray(), workers or Workers(), Path(out).resolve()
+    workers, folder = workers or Workers(), Path(out).resolve()
+    ray = _ray(workers.address)
     place, known = _place(workers), base.load("cpu")
     source = str(named_source(data))
     state = SweepState(parts, folder)
@@ -208,13 +210,17 @@ def _write_table(rows: Sequence[Row], file: Path) -> None:
     write_bytes(file, sink.getvalue().to_pybytes())
 
 
-def _ray() -> Any:
+def _ray(address: str | None) -> Any:
     """Ray, which is asked to report nothing of its use, and to give workers the usual priority.
+
+    A Ray of this machine's own listens on all its networks, so whoever has no token is refused.
 
     Raises:
         MissingExtraError: it is not installed.
     """
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
+    if address is None and "ray" not in sys.modules:  # it reads this when it is imported
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
     try:
         return import_module("ray")
     except ImportError as error:
