@@ -78,21 +78,14 @@ class Device:
     link: float
 
 
-def step_operations(base: Base) -> float:
-    """Of a forward and a backward pass of one image: two a multiply-accumulate, three passes."""
-    return 6 * base.macs
-
-
 def problem_seconds(base: Base, work: Work, device: Device, passes: float) -> float:
-    """One problem on one device; ``passes`` is a search step's time in plain training steps."""
-    trained = work.images * work.epochs * step_operations(base) * passes
+    """One problem on one device; ``passes`` is a search step's time in plain training steps.
+
+    Forward and backward pass of an image are two operations a multiply-accumulate, three times.
+    """
+    trained = work.images * work.epochs * 6 * base.macs * passes
     looked = work.looked_at * 2 * base.macs
     return (trained + looked) / (device.peak * device.reached)
-
-
-def state_bytes(base: Base, per_weight: float) -> float:
-    """Memory of a search beside activations."""
-    return per_weight * base.weights
 
 
 def adapter_bytes(base: Base, density: float, *, coded: bool, value_bytes: float) -> float:
