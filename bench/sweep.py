@@ -111,19 +111,25 @@ def main() -> None:
     ways: dict[str, Callable[..., dict[str, Any]]] = {
         "single": single, "one": workers(1), "two": workers(2), "cluster": cluster,
     }  # fmt: skip
-    found = json.loads(file.read_text(encoding="utf-8"))["modes"] if file.exists() else {}
     for mode in args.modes:
-        out = args.runs / mode
         start = time.monotonic()
-        facts = ways[mode](data, out, parts)
-        seconds = time.monotonic() - start
-        mine, alone = adapters(out), adapters(args.runs / "single")
-        same = sum(mine.get(name) == digest for name, digest in alone.items())
-        found[mode] = {
-            "seconds": round(seconds, 1), "adapters": len(mine), "equal_to_single": same, **facts,
-        }  # fmt: skip
-        print(mode, found[mode], flush=True)
+        facts = ways[mode](data, args.runs / mode, parts)
+        row = {"seconds": round(time.monotonic() - start, 1), **facts}
+        print(mode, row, flush=True)
+        found = json.loads(file.read_text(encoding="utf-8"))["modes"] if file.exists() else {}
+        found = compared({**found, mode: row}, args.runs)
         save(file, {"problems": len(parts), "settings": SETTINGS, "seed": 0, "modes": found})
+
+
+def compared(modes: dict[str, Any], runs: Path) -> dict[str, Any]:
+    """The modes in their order, each with the number of its adapters, and of those like single's."""
+    alone = adapters(runs / "single")
+    found = {}
+    for mode in filter(modes.__contains__, MODES):
+        mine = adapters(runs / mode)
+        same = sum(mine.get(name) == digest for name, digest in alone.items())
+        found[mode] = {**modes[mode], "adapters": len(mine), "equal_to_single": same}
+    return found
 
 
 if __name__ == "__main__":
