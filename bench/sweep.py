@@ -122,7 +122,7 @@ def main() -> None:
 
 
 def compared(modes: dict[str, Any], runs: Path) -> dict[str, Any]:
-    """The modes in their order, each with the number of its adapters, and of those like single's."""
+    """The modes in their order, with the numbers of their adapters and of those like single's."""
     alone = adapters(runs / "single")
     found = {}
     for mode in filter(modes.__contains__, MODES):
