@@ -6,6 +6,7 @@ import hashlib
 import json
 import subprocess
 import sys
+import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -121,6 +122,16 @@ def test_the_program_runs_without_seam(exports: Any) -> None:
     call = [sys.executable, "-c", code, str(exports.file("torch"))]
     done = subprocess.run(call, capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.strip() == "(3, 2) False"
+
+
+def test_programs_hold_no_path_of_this_machine(exports: Any) -> None:
+    files = [Path(each) for each in exports.run.rglob("*.pt2")]
+    assert files
+    homes = {str(Path(module.__file__ or "").parent) for module in (seam, torch)}
+    for file in files:
+        with zipfile.ZipFile(file) as archive:
+            content = b"".join(archive.read(name) for name in archive.namelist())
+        assert not [home for home in homes if home.encode() in content]
 
 
 def test_nobody_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,6 +49,8 @@ def input_name(example: Tensor) -> str:
 def traced(module: nn.Module, example: Tensor) -> ExportedProgram:
     """A copy of ``module`` on the CPU, in evaluation mode, as a program for any batch size.
 
+    Where its code lies on this machine, which PyTorch notes at every node, is left out.
+
     >>> list(traced(nn.Linear(3, 2), torch.zeros(1, 3)).module()(torch.zeros(7, 3)).shape)
     [7, 2]
 
@@ -60,9 +62,14 @@ def traced(module: nn.Module, example: Tensor) -> ExportedProgram:
     images = example.detach().cpu()[:1].expand(2, *example.shape[1:]).contiguous()
     try:
         with torch.no_grad():
-            return torch.export.export(plain, (images,), dynamic_shapes=({0: Dim("batch", min=1)},))
+            dimensions = ({0: Dim("batch", min=1)},)
+            program = torch.export.export(plain, (images,), dynamic_shapes=dimensions)
     except Exception as error:  # modules of others raise what they like
         raise ModelError(
             f"the model cannot be traced for batches of any size ({in_line(error)}); "
             "its forward must not depend on the batch size or on pixel values"
         ) from error
+    for graph in program.graph_module.modules():
+        for node in graph.graph.nodes if isinstance(graph, torch.fx.GraphModule) else ():
+            node.meta.pop("stack_trace", None)
+    return program
