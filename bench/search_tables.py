@@ -24,7 +24,7 @@ def searches(runs: Sequence[Values]) -> str:
     rows = []
     keys = {(run["problem"], run["samples"]["train"], run["method"]) for run in runs}
     volumes = {key: _mean_volume(_group(runs, key)) for key in keys}
-    for key in sorted(keys, key=lambda key: (key[:2], -volumes[key])):
+    for key in sorted(keys, key=lambda key: (key[:2], -volumes[key], key[2])):
         mine = _group(runs, key)
         last = [run["points"][-1] for run in mine]
         rows.append(

@@ -62,7 +62,7 @@ CHANGES = {
     "mean a number": (put("preprocessing", "mean", value=0.5), "is damaged"),
     "not a number": (
         put("preprocessing", "mean", value=[float("nan")]),
-        "something else than numbers",
+        "it holds NaN or Infinity",
     ),
     "unknown key": (put("preprocessing", "sharpen", value=1), "is damaged"),
 }

@@ -46,7 +46,7 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sources, copied by somebody who keeps files private, on another day."""
     folder = tmp_path_factory.mktemp("elsewhere") / "a longer path"
     folder.mkdir()
-    leave = shutil.ignore_patterns("__pycache__", "*.pyc", "*.pt2")
+    leave = shutil.ignore_patterns("__pycache__", "*.pyc")
     for part in PARTS:
         shutil.copytree(ROOT / part, folder / part, ignore=leave)
     for file in [*FILES, *(page.name for page in ROOT.glob("*.md"))]:
