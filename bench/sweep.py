@@ -80,8 +80,8 @@ def cluster(data: str, out: Path, parts: Sequence[Any]) -> dict[str, Any]:
 def base() -> seam.BaseSpec:
     return seam.BaseSpec(
         name="zoo:cifar_resnet20",
-        weights=FOLDER / WEIGHTS,
-        labels_file=FOLDER / LABELS,
+        weights=str(FOLDER / WEIGHTS),
+        labels_file=str(FOLDER / LABELS),
         model_args={"num_classes": len(labels())},
     )
 
