@@ -76,7 +76,10 @@ def samples(found: Values | None) -> str:
 
 def sweep(found: Values | None) -> str:
     """Many problems: single runs, one worker, two, a cluster that loses a node."""
-    heads = ["way", "seconds", "of single runs", "adapters", "equal to single runs'"]
+    heads = [
+        *("way", "problems", "seconds", "seconds a problem", "of single runs"),
+        *("adapters", "equal to single runs'"),
+    ]
     modes = (found or {}).get("modes", {})
     names = {
         "single": "the command, once a problem",
@@ -84,12 +87,14 @@ def sweep(found: Values | None) -> str:
         "two": "a sweep, two workers",
         "cluster": "a sweep, two nodes, one killed half way",
     }
-    alone = modes.get("single", {}).get("seconds")
+    each = {mode: row["seconds"] / row["problems"] for mode, row in modes.items()}
     rows = [
         [
             names[mode],
+            f"{row['problems']}",
             f"{row['seconds']:,.0f}",
-            f"{row['seconds'] / alone:.2f}" if alone else "",
+            f"{each[mode]:.1f}",
+            f"{each[mode] / each['single']:.2f}" if "single" in each else "",
             f"{row['adapters']}",
             f"{row['equal_to_single']}",
         ]
@@ -102,7 +107,7 @@ def sweep(found: Values | None) -> str:
             f"Two workers are {modes['one']['seconds'] / modes['two']['seconds']:.2f} times one. "
         )
     note = (
-        f"{(found or {}).get('problems')} labels of gtsrb against the rest, a ResNet-20, "
+        "Labels of gtsrb against the rest, a ResNet-20, "
         f"{settings}, one thread a worker. {ratio}" + provenance(found or {}, "sweep.json")
     )
     return markdown(heads, rows, note)

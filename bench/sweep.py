@@ -1,7 +1,8 @@
 """43 one-vs-rest problems of gtsrb: single runs, a sweep by one worker, by two, and on a cluster.
 
     python bench/signs_base.py             # first, for the base; 12 minutes
-    python bench/sweep.py single one two cluster
+    python bench/sweep.py one two cluster
+    python bench/sweep.py single --problems 12     # costs a problem are compared
 
 `single` is the command `seam reengineer` once a problem, each in a process of its own; `one` and
 `two` are `seam.sweep` with that many workers; `cluster` has two nodes on this machine
@@ -114,11 +115,12 @@ def main() -> None:
     for mode in args.modes:
         start = time.monotonic()
         facts = ways[mode](data, args.runs / mode, parts)
-        row = {"seconds": round(time.monotonic() - start, 1), **facts}
+        seconds = round(time.monotonic() - start, 1)
+        row = {"problems": len(parts), "seconds": seconds, **facts}
         print(mode, row, flush=True)
         found = json.loads(file.read_text(encoding="utf-8"))["modes"] if file.exists() else {}
         found = compared({**found, mode: row}, args.runs)
-        save(file, {"problems": len(parts), "settings": SETTINGS, "seed": 0, "modes": found})
+        save(file, {"settings": SETTINGS, "seed": 0, "modes": found})
 
 
 def compared(modes: dict[str, Any], runs: Path) -> dict[str, Any]:
