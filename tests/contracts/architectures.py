@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -52,10 +54,21 @@ CHANNEL_ARCHITECTURES: dict[str, Callable[[], Case]] = {
 
 
 def built(build: Callable[[], Case], seed: int = 0) -> Case:
-    """A row's module, uneven, and images."""
+    """A row's module, uneven, and images; those of the table are made once, and copied."""
+    if build not in CHANNEL_ARCHITECTURES.values():
+        return _made(build, seed)
+    model, images = _kept(build, seed)
+    torch.manual_seed(seed)
+    return copy.deepcopy(model), images.clone()
+
+
+def _made(build: Callable[[], Case], seed: int) -> Case:
     torch.manual_seed(seed)
     model, images = build()
     return uneven(model), images
+
+
+_kept = functools.cache(_made)
 
 
 @torch.no_grad()

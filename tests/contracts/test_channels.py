@@ -236,6 +236,15 @@ def test_folding_needs_a_sole_reader() -> None:
     assert difference(model, folded, images) == 0
 
 
+def test_without_norms_nothing_has_to_be_exported() -> None:
+    class Choosy(nn.Module):
+        def forward(self, inputs: Tensor) -> Tensor:
+            return inputs if bool(inputs.sum() > 0) else -inputs
+
+    folded, names = fold_norms(Choosy(), torch.ones(1, 4))
+    assert (type(folded), names) == (Choosy, [])
+
+
 def budgets(model: nn.Module, images: Tensor, round_to: int = 1) -> ChannelSet:
     """The cost is the share of all output channels."""
     axes = find_axes(model, images[:1])

@@ -26,12 +26,15 @@ def fold_norms(module: nn.Module, example: Tensor) -> tuple[nn.Module, list[str]
     >>> names, type(folded[1]).__name__
     (['1'], 'Identity')
 
-    Which norm follows which convolution is read from PyTorch's own export of the module.
+    Which norm follows which convolution is read from PyTorch's own export of the module, which
+    takes seconds; a module without such norms needs none.
 
     Raises:
         ModelError: the module cannot be exported.
     """
     folded = copy.deepcopy(module).eval()
+    if not any(isinstance(layer, _BatchNorm) for layer in folded.modules()):
+        return folded, []
     pairs, names = _pairs(folded, example), []
     with torch.no_grad():
         for conv_name, norm_name in pairs.items():
