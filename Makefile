@@ -15,19 +15,22 @@ help:  ## list these targets
 demo: $(STAMP)  ## the whole of seam in about a minute, offline
 	$(BIN)/seam demo
 
-test: lint types layers pytest  ## what has to pass before a commit
+test: lint layers  ## what has to pass before a commit
+	@$(SIDE_BY_SIDE) pytest-core types pytest-runtimes pytest-exports pytest-browser
 
 # Compilers and runtimes of several makers in one process have been seen to end in a segmentation
 # fault after a thousand tests; those that load them have processes of their own. Two of these run
-# at a time, each on one thread and with its output in one piece; JOBS=1 shows it as it comes.
+# at a time, each on one thread and with its output in one piece; JOBS=1 shows it as it comes. The
+# longest is first.
 RUNTIMES := tests/cli tests/evaluation tests/bench tests/test_docs.py
 EXPORTS := tests/contracts/test_architectures.py
 BROWSER := tests/reporting/test_browser.py
 PYTEST := $(BIN)/python -m pytest -q --durations=5
 JOBS := $(if $(filter output-sync,$(.FEATURES)),2,1)
 SYNC := $(if $(filter-out 1,$(JOBS)),--output-sync=target)
+SIDE_BY_SIDE = $(MAKE) --no-print-directory --keep-going -j$(JOBS) $(SYNC)
 pytest: $(STAMP)  ## the tests alone
-	@$(MAKE) --no-print-directory --keep-going -j$(JOBS) $(SYNC) pytest-core pytest-runtimes pytest-exports pytest-browser
+	@$(SIDE_BY_SIDE) pytest-core pytest-runtimes pytest-exports pytest-browser
 
 pytest-core: $(STAMP)
 	$(PYTEST) tests src $(RUNTIMES:%=--ignore=%) --ignore=$(EXPORTS) --ignore=$(BROWSER)
