@@ -7,7 +7,7 @@ export UV_HTTP_TIMEOUT ?= 300
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: demo test pytest lint types layers audit format bench docs sbom release clean help
-.PHONY: pytest-core pytest-searches pytest-runtimes pytest-exports pytest-browser
+.PHONY: pytest-core pytest-searches pytest-parallel pytest-runtimes pytest-exports pytest-browser
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,13 +16,15 @@ demo: $(STAMP)  ## the whole of seam in about a minute, offline
 	$(BIN)/seam demo
 
 test: lint layers  ## what has to pass before a commit
-	@$(SIDE_BY_SIDE) pytest-core pytest-searches types pytest-runtimes pytest-exports pytest-browser
+	@$(SIDE_BY_SIDE) pytest-core pytest-searches types pytest-parallel pytest-runtimes pytest-exports pytest-browser
 
 # Compilers and runtimes of several makers in one process have been seen to end in a segmentation
 # fault after a thousand tests; those that load them have processes of their own. Two of these run
 # at a time, each on one thread and with its output in one piece; JOBS=1 shows it as it comes. The
-# longest are first.
+# longest are first. Those of several processes fork, which PyTorch forbids once threads of its
+# autograd run.
 SEARCHES := $(wildcard $(addprefix tests/,jobs search hub storage faults hostile))
+PARALLEL := tests/parallel
 RUNTIMES := tests/cli tests/evaluation tests/bench tests/test_docs.py
 EXPORTS := tests/contracts/test_architectures.py
 BROWSER := tests/reporting/test_browser.py
@@ -31,13 +33,16 @@ JOBS := $(if $(filter output-sync,$(.FEATURES)),2,1)
 SYNC := $(if $(filter-out 1,$(JOBS)),--output-sync=target)
 SIDE_BY_SIDE = $(MAKE) --no-print-directory --keep-going -j$(JOBS) $(SYNC)
 pytest: $(STAMP)  ## the tests alone
-	@$(SIDE_BY_SIDE) pytest-core pytest-searches pytest-runtimes pytest-exports pytest-browser
+	@$(SIDE_BY_SIDE) pytest-core pytest-searches pytest-parallel pytest-runtimes pytest-exports pytest-browser
 
 pytest-core: $(STAMP)
-	$(PYTEST) tests src $(patsubst %,--ignore=%,$(SEARCHES) $(RUNTIMES) $(EXPORTS) $(BROWSER))
+	$(PYTEST) tests src $(patsubst %,--ignore=%,$(SEARCHES) $(PARALLEL) $(RUNTIMES) $(EXPORTS) $(BROWSER))
 
 pytest-searches: $(STAMP)
 	$(PYTEST) $(SEARCHES)
+
+pytest-parallel: $(STAMP)
+	$(PYTEST) $(PARALLEL)
 
 pytest-runtimes: $(STAMP)
 	$(PYTEST) $(RUNTIMES)

@@ -29,6 +29,7 @@ PROMISED = {
 }
 ADDED = {
     *(
+        "processes",
         "per_label",
         "reference",
         "against_restricted",
