@@ -16,6 +16,7 @@ import seam
 from seam.artefacts.run import RunFolder
 from seam.errors import ConfigError, RankError, RunFolderError
 from seam.jobs.observe import Silent
+from seam.jobs.ranks import launched
 from seam.search.parallel import ALONE, Ranks
 
 PROBLEM = seam.Problem.of(["3", "7"])
@@ -128,3 +129,8 @@ def test_accelerate_launch(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["processes"] == 2
     assert (tmp_path / "run/checkpoint/state.json").exists()
+
+
+def test_a_process_alone_has_the_device_it_asked_for() -> None:
+    with launched("meta") as ranks:
+        assert (ranks.count, ranks.device.type) == (1, "meta")

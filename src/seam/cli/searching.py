@@ -68,7 +68,7 @@ def run_search(output: Output, problem: Problem, options: Mapping[str, Any]) -> 
     device = device_of(options["device"])
     with launched(device) as ranks, (output if ranks.is_main else SILENT).progress() as observer:
         observer.stage("loading the base model")
-        base = ranks.agreed(lambda: spec.load(str(ranks.device) if ranks.count > 1 else device))
+        base = ranks.agreed(lambda: spec.load(ranks.device))
         if dry_run:
             if out is not None:
                 RunFolder(out).check(recorded(base, problem, data, settings))

@@ -10,7 +10,7 @@ import torch
 
 from seam.errors import ConfigError, in_line
 from seam.jobs.plan import Plan
-from seam.search.parallel import ALONE, Ranks
+from seam.search.parallel import Ranks
 
 
 @contextmanager
@@ -28,7 +28,7 @@ def launched(device: str) -> Iterator[Ranks]:
         ConfigError: the processes cannot find one another.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        yield ALONE
+        yield Ranks(device=torch.device(device))
         return
     from accelerate import PartialState
 
