@@ -81,6 +81,11 @@ def plain_step(name: str, times: int = 1) -> Callable[[], None]:
     module = build(name)
     members = PROBLEM.members(labels)
     model = attach_head(module, "slice", members, example=batch.images[:1], seed=0).eval()
+    return training_step(model, batch)
+
+
+def training_step(model: nn.Module, batch: Batch) -> Callable[[], None]:
+    """Forward, cross entropy, backward, Adam on all weights."""
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-5)
 
     def step() -> None:

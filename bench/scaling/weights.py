@@ -23,10 +23,9 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common import RESULTS, arguments, save
-from masked_step import Fixed, peak_bytes, ticks, timed
+from masked_step import Fixed, peak_bytes, ticks, timed, training_step
 from scaling.model import exponent
 from torch import nn
-from torch.nn import functional as F
 
 from seam.core.problem import Problem
 from seam.masking.head import attach_head
@@ -80,14 +79,7 @@ def step_of(kind: str, size: Size, batch: Batch) -> Callable[[], None]:
     example = batch.images[:1]
     if kind == "plain":
         model = attach_head(size.build(), "slice", MEMBERS, example=example, seed=0)
-        optimizer = torch.optim.Adam(model.parameters(), lr=1e-5)
-
-        def step() -> None:
-            optimizer.zero_grad()
-            F.cross_entropy(model(batch.images), batch.targets).backward()
-            optimizer.step()
-
-        return step
+        return training_step(model, batch)
     config = preset(kind, PROBLEM)
     state = begin(attach_head(size.build(), config.head, MEMBERS, example=example, seed=0), config)
     state.started = True  # the look at the data that sets the scores is not a step

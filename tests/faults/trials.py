@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
@@ -62,6 +62,14 @@ class Trial(Generic[Some]):
         else:
             self.wrong.append(f"code {ended.code}: {' | '.join(ended.lines[-3:])}")
         return True
+
+    def one_goes_on(self, both: Sequence[Ended]) -> None:
+        """Of two in the same folder one is refused, or comes when the other is done."""
+        if sorted(each.code for each in both) not in ([0, 0], [0, 2]):
+            self.wrong.append(f"codes {[each.code for each in both]}: {both[0].lines[-1:]}")
+        for each in both:
+            if each.code == 2:
+                self.met(each, saying="is in use by another process; wait for it")
 
     def finish(self, out: Path) -> None:
         """Give the same command again, and compare every file with the unbroken run's."""
