@@ -44,13 +44,10 @@ METHODS = ("repaired", "finetune", "seam", "safer")
 TRIGGER = Trigger(patch=[[255, 0, 255], [0, 255, 0], [255, 0, 255]], target_label="dog")
 EPOCHS = {50: 40, 500: 8}
 SETTINGS: dict[str, Any] = {
-    "tune": "all",
-    "norm": "train",
+    "views": 0,
     "batch_size": 32,
     "augment": "crop+flip",
     "tune_lr": 0.002,
-    "distill": 0.9,
-    "temperature": 4.0,
     "remove": 0.3,
     "precision": "bfloat16",
 }
@@ -69,7 +66,7 @@ def settings_of(problem: Problem, method: str, shots: int, seed: int) -> Plan:
     if method == "finetune":
         given |= {"distill": 0.0}
     safer = "triggers" if method == "safer" else None
-    return plan(problem, preset_name="bitmask", safer=safer, **given)
+    return plan(problem, safer=safer, **given)
 
 
 def result_of(

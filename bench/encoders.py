@@ -26,7 +26,16 @@ from seam.models.load import load_base
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "channel": {"levels": 2, "growth": 3.0, "views": 0, "tune_lr": 0.001},
-    "weight": {"preset_name": "bitmask", "levels": 3},
+    "weight": {
+        "tune": "norm",
+        "tune_lr": 0.005,
+        "norm": "frozen",
+        "levels": 3,
+        "growth": 1.0,
+        "distill": 0.5,
+        "temperature": 1.0,
+        "views": 0,
+    },
 }
 SIZES = {"channel": ("keep_macs",), "weight": ("keep", "final_density")}
 COMMON = {"epochs": 12, "precision": "bfloat16"}

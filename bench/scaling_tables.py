@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from statistics import median
 from typing import Any
 
 from scaling.model import Base, Device, Work, adapter_bytes, gradient_seconds, problem_seconds
@@ -10,8 +11,8 @@ from tables import markdown, provenance
 
 Values = Mapping[str, Any]
 PRESETS = ("bitmask", "default")
-BYTES_A_WEIGHT = {"bitmask": 16, "default": 28}
-"""Weight, score and the score's momentum and gradient; then the weight's gradient and moments."""
+BYTES_A_WEIGHT = {"bitmask": 16, "default": 24}
+"""Weight, score and the score's momentum and gradient; then the weight's moments."""
 GPU = Device(peak=989e12, reached=0.4, memory=80e9, link=450e9)
 """An H100 SXM by its data sheet: bfloat16 without sparsity, NVLink in one direction. The share
 reached is an assumption."""
@@ -77,8 +78,8 @@ def samples(found: Values | None) -> str:
 def sweep(found: Values | None) -> str:
     """Many problems: single runs, one worker, two, a cluster that loses a node."""
     heads = [
-        *("way", "problems", "seconds", "seconds a problem", "of single runs"),
-        *("adapters", "equal to single runs'"),
+        *("way", "problems", "seconds", "n", "seconds a problem", "of single runs"),
+        *("adapters", "equal to single runs'", "equal to one worker's"),
     ]
     modes = (found or {}).get("modes", {})
     names = {
@@ -87,30 +88,40 @@ def sweep(found: Values | None) -> str:
         "two": "a sweep, two workers",
         "cluster": "a sweep, two nodes, one killed half way",
     }
-    each = {mode: row["seconds"] / row["problems"] for mode, row in modes.items()}
+    each = {mode: median(row["seconds"]) / row["problems"] for mode, row in modes.items()}
     rows = [
         [
             names[mode],
             f"{row['problems']}",
-            f"{row['seconds']:,.0f}",
+            _spread(row["seconds"]),
+            f"{len(row['seconds'])}",
             f"{each[mode]:.1f}",
             f"{each[mode] / each['single']:.2f}" if "single" in each else "",
             f"{row['adapters']}",
             f"{row['equal_to_single']}",
+            f"{row['equal_to_one']}",
         ]
         for mode, row in modes.items()
     ]
     settings = ", ".join(f"{k} {v}" for k, v in (found or {}).get("settings", {}).items())
     ratio = ""
     if {"one", "two"} <= modes.keys():
+        pairs = zip(modes["one"]["seconds"], modes["two"]["seconds"], strict=False)
+        ratios = [one / two for one, two in pairs]
         ratio = (
-            f"Two workers are {modes['one']['seconds'] / modes['two']['seconds']:.2f} times one. "
+            f"Two workers finish {median(ratios):.2f} times as fast as one ({min(ratios):.2f} to "
+            f"{max(ratios):.2f}, {len(ratios)} pairs run in turns). "
         )
     note = (
         "Labels of gtsrb against the rest, a ResNet-20, "
-        f"{settings}, one thread a worker. {ratio}" + provenance(found or {}, "sweep.json")
+        f"{settings}, one thread a worker; seconds are medians, in brackets lowest and highest. "
+        f"{ratio}" + provenance(found or {}, "sweep.json")
     )
     return markdown(heads, rows, note)
+
+
+def _spread(values: Sequence[float]) -> str:
+    return f"{median(values):,.0f} ({min(values):,.0f} to {max(values):,.0f})"
 
 
 def paper(found: Values | None) -> str:

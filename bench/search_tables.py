@@ -16,7 +16,8 @@ def searches(runs: Sequence[Values]) -> str:
     """Hypervolume, the picked point, and test accuracy against restricted at sizes fixed before."""
     sizes = _sizes(runs)
     heads = [
-        *("problem", "method", "hypervolume", "steps", "CPU seconds", "picked density"),
+        *("problem", "method", "hypervolume", "by MACs", "steps", "CPU seconds"),
+        "picked density",
         "picked, against restricted",
         *(f"against restricted at {100 * size:g} %" for size in sizes),
         "seeds",
@@ -31,7 +32,7 @@ def searches(runs: Sequence[Values]) -> str:
             [
                 f"{key[0]}, {key[1]:,} images",
                 key[2],
-                spread([run["hypervolume"]["density"] for run in mine]),
+                *(spread([run["hypervolume"][by] for run in mine]) for by in ("density", "macs")),
                 listed([point["steps"] for point in last]),
                 f"{sum(point['cpu_seconds'] for point in last) / len(last):.0f}",
                 _picked(mine),
@@ -41,7 +42,8 @@ def searches(runs: Sequence[Values]) -> str:
         )
     note = (
         f"{_note(runs)} Hypervolume: the mean over log density, 1 to 100 %, of the best validation "
-        "accuracy at no more than that, counted above chance. Seconds hold the measurements "
+        "accuracy at no more than that, counted above chance; by MACs over the share of non-zero "
+        "ones. Seconds hold the measurements "
         "between epochs, and are of a machine with other work. "
         + provenance(runs[0] if runs else {}, "search/*.json")
     )

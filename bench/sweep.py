@@ -1,13 +1,15 @@
 """43 one-vs-rest problems of gtsrb: single runs, a sweep by one worker, by two, and on a cluster.
 
     python bench/signs_base.py             # first, for the base; 12 minutes
-    python bench/sweep.py one two cluster
+    python bench/sweep.py one two one two one two
     python bench/sweep.py single --problems 12     # costs a problem are compared
+    python bench/sweep.py cluster
 
 `single` is the command `seam reengineer` once a problem, each in a process of its own; `one` and
 `two` are `seam.sweep` with that many workers; `cluster` has two nodes on this machine
 (`ray.cluster_utils.Cluster`), of which one is killed when half of the problems are finished. Every
-worker has one thread. Adapters are compared byte by byte with those of `single`.
+worker has one thread. A mode given again is run again, in another folder. Adapters are compared
+byte by byte with those of `single`.
 """
 
 from __future__ import annotations
@@ -112,25 +114,35 @@ def main() -> None:
     ways: dict[str, Callable[..., dict[str, Any]]] = {
         "single": single, "one": workers(1), "two": workers(2), "cluster": cluster,
     }  # fmt: skip
+    found: dict[str, Any] = {}
+    if file.exists():
+        found = json.loads(file.read_text(encoding="utf-8"))["modes"]
     for mode in args.modes:
+        row = found.setdefault(mode, {"problems": len(parts), "seconds": []})
+        if row["problems"] != len(parts):
+            parser.error(f"{file.name} has {mode} with {row['problems']} problems; start another")
+        out = args.runs / mode / str(len(row["seconds"]))
         start = time.monotonic()
-        facts = ways[mode](data, args.runs / mode, parts)
-        seconds = round(time.monotonic() - start, 1)
-        row = {"problems": len(parts), "seconds": seconds, **facts}
+        row |= ways[mode](data, out, parts)
+        row["seconds"].append(round(time.monotonic() - start, 1))
         print(mode, row, flush=True)
-        found = json.loads(file.read_text(encoding="utf-8"))["modes"] if file.exists() else {}
-        found = compared({**found, mode: row}, args.runs)
-        save(file, {"settings": SETTINGS, "seed": 0, "modes": found})
+        save(file, {"settings": SETTINGS, "seed": 0, "modes": compared(found, args.runs)})
 
 
 def compared(modes: dict[str, Any], runs: Path) -> dict[str, Any]:
-    """The modes in their order, with the numbers of their adapters and of those like single's."""
-    alone = adapters(runs / "single")
+    """The modes in their order, with the least number of adapters of a run.
+
+    And of those that are equal to those of `single` and, as that has fewer, of the first of `one`.
+    """
+    others = {name: adapters(runs / name / "0") for name in ("single", "one")}
     found = {}
     for mode in filter(modes.__contains__, MODES):
-        mine = adapters(runs / mode)
-        same = sum(mine.get(name) == digest for name, digest in alone.items())
-        found[mode] = {**modes[mode], "adapters": len(mine), "equal_to_single": same}
+        mine = [adapters(runs / mode / str(n)) for n in range(len(modes[mode]["seconds"]))]
+        equal = {
+            f"equal_to_{name}": min(len(each.items() & other.items()) for each in mine)
+            for name, other in others.items()
+        }
+        found[mode] = {**modes[mode], "adapters": min(map(len, mine)), **equal}
     return found
 
 

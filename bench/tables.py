@@ -18,6 +18,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path("bench/results")
 PICTURE = Path("docs/images/frontier.png")
+CURVES = Path("docs/images/searches.png")
 MARKED = re.compile(r"(<!-- table:(?P<name>[\w-]+) -->\n)(?P<body>.*?)(<!-- /table -->)", re.DOTALL)
 MARKER = re.compile(r"<!-- (?:table:[\w-]+|/table) -->")
 MISSING = "not measured"
@@ -261,16 +262,24 @@ def flat(values: Values, prefix: str = "") -> dict[str, str]:
     return found
 
 
-def picture(root: Path, document: Path) -> str:
-    """The README's picture, where it was drawn."""
-    file = root / PICTURE
+def picture(file: Path, text: str, document: Path) -> str:
+    """A link to a picture, where it was drawn."""
     if not file.exists():
         return f"{MISSING}\n"
-    link = Path(os.path.relpath(file, document.parent)).as_posix()
-    return (
-        "![Validation accuracy against density, ResNet-20, airplane or not: the published search, "
-        f"the default search and the restricted base]({link})\n"
+    return f"![{text}]({Path(os.path.relpath(file, document.parent)).as_posix()})\n"
+
+
+def pictures(root: Path, document: Path) -> dict[str, Callable[[], str]]:
+    """Those that bench/search_pictures.py draws."""
+    first = (
+        "Validation accuracy against density, ResNet-20, airplane or not: the published search, "
+        "the default search and the restricted base"
     )
+    every = "Validation accuracy against density, and against multiply-accumulates, of every search"
+    return {
+        "picture": lambda: picture(root / PICTURE, first, document),
+        "curves": lambda: picture(root / CURVES, every, document),
+    }
 
 
 def render(name: str, root: Path, document: Path) -> str:
@@ -330,7 +339,7 @@ def render(name: str, root: Path, document: Path) -> str:
         "ux": lambda: effort(read("ux.json")),
         "presets": presets,
         "transfer-presets": transfer_presets,
-        "picture": lambda: picture(root, document),
+        **pictures(root, document),
     }
     if name not in tables:
         raise ValueError(f"{document.name}: there is no table '{name}'; give {', '.join(tables)}")

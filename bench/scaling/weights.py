@@ -4,11 +4,12 @@
 
 Vision transformers of random weights at 224 pixels: every size has the same number of tokens, so
 computation grows with the weights alone. Plain: forward, cross entropy, backward, Adam on all
-weights. The kinds take turns, each size in its own rows; memory is of a process a kind.
+weights. Steps of a search take turns with plain ones; memory is of a process a kind.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
@@ -103,28 +104,31 @@ def memory(kind: str, name: str, batch: int, threads: int) -> int:
 
 
 def row_of(name: str, batch: int, threads: int) -> dict[str, object]:
-    """Times and memory of one size."""
+    """Times and memory of one size; a search's steps take turns with plain ones."""
     size = SIZES[name]
     shown = batch_of(batch)
     count = sum(each.numel() for each in size.build().parameters())
     peaks = {kind: memory(kind, name, batch, threads) for kind in KINDS}
-    times: dict[str, list[float]] = {kind: [] for kind in KINDS}
-    steps = {kind: step_of(kind, size, shown) for kind in KINDS}
-    for turn in range(WARM + size.steps):
-        for kind, step in steps.items():
-            taken = timed(step)
-            if turn >= WARM:
-                times[kind].append(taken)
     row: dict[str, object] = {"size": name, "weights": count, "batch": batch, "n": size.steps}
-    for kind in KINDS:
-        ratios = [a / b for a, b in zip(times[kind], times["plain"], strict=True)]
+    plain: list[float] = []
+    for kind in KINDS[1:]:
+        pair = {each: step_of(each, size, shown) for each in (KINDS[0], kind)}
+        turns = [[timed(step) for step in pair.values()] for _ in range(WARM + size.steps)][WARM:]
+        del pair
+        gc.collect()  # two of the largest fit into memory, three do not
+        plain += [turn[0] for turn in turns]
         row[kind] = {
-            "ms": median(times[kind]),
-            "iqr_ms": quantiles(times[kind], n=4)[::2],
-            "ratio": median(ratios),
+            "ms": median(turn[1] for turn in turns),
+            "iqr_ms": quantiles([turn[1] for turn in turns], n=4)[::2],
+            "ratio": median(turn[1] / turn[0] for turn in turns),
             "memory_bytes": peaks[kind],
-            "memory_ratio": peaks[kind] / peaks["plain"],
+            "memory_ratio": peaks[kind] / peaks[KINDS[0]],
         }
+    row[KINDS[0]] = {
+        "ms": median(plain),
+        "iqr_ms": quantiles(plain, n=4)[::2],
+        "memory_bytes": peaks[KINDS[0]],
+    }
     return row
 
 

@@ -15,19 +15,25 @@ from search import parts
 
 from seam.core.config import Penalty, Rates
 from seam.core.problem import Problem
+from seam.jobs.observe import Observer
 from seam.jobs.plan import Plan, plan
-from seam.search.state import SearchState
+from seam.jobs.task import Task
+from seam.jobs.walk import Walk
 
 FIXED = {"score_lr": 0.0}
 
 
 @dataclass(frozen=True)
 class Method:
-    """What makes a method: a preset, changes of its settings, other parts of its strategy."""
+    """What makes a method: a preset, changes of its settings, other parts of its strategy.
+
+    One from ``outside`` has a loop of its own.
+    """
 
     preset: str = "default"
     changes: Mapping[str, Any] = field(default_factory=dict)
     strategy: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    outside: Callable[[Task, Observer], Walk] | None = None
 
     def plan(self, problem: Problem, base: tuple[str, int], **changes: Any) -> Plan:
         """The settings for a problem; ``changes`` are those that all methods share."""
@@ -36,9 +42,20 @@ class Method:
             given.pop("final_density", None)  # a penalty has no such end
         return plan(problem, preset_name=self.preset, base=base, **given)
 
-    def apply(self, state: SearchState) -> None:
-        """Put the method's own parts in the place of those that its settings name."""
-        state.strategy = replace(state.strategy, **self.strategy)
+    def walk(self, task: Task, observer: Observer) -> Walk:
+        """A walk with the method's own parts in the place of those that its settings name."""
+        if self.outside is not None:
+            return self.outside(task, observer)
+        walk = Walk(task, None, observer)
+        walk.state.strategy = replace(walk.state.strategy, **self.strategy)
+        return walk
+
+
+def by_nncf(task: Task, observer: Observer) -> Walk:
+    """NNCF's mode; it takes seconds to import."""
+    from search.outside import NncfWalk
+
+    return NncfWalk(task, observer)
 
 
 def one_look(start: Callable[..., Any], **others: Callable[..., Any]) -> Method:
@@ -81,6 +98,7 @@ METHODS: dict[str, Method] = {
     "movement": Method(changes={"start": "ones"}, strategy={"share": parts.cubic}),
     "edge-popup": Method(strategy={"start": parts.magnitude, "keep": parts.each_layer}),
     "annealed sigmoid": Method(strategy={"gate": parts.annealed}),
+    "nncf": Method(outside=by_nncf),
     "hard-concrete": Method(
         changes={
             "start": "ones",

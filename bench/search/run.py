@@ -57,8 +57,7 @@ class Clock(Silent):
 def searched(task: Task, method: Method) -> tuple[Walk, list[dict[str, Any]]]:
     """A walk, and its points with the steps and seconds they took; looking at a batch is a step."""
     clock = Clock()
-    walk = Walk(task, None, clock)
-    method.apply(walk.state)
+    walk = method.walk(task, clock)
     walk.run()
     steps = -(-len(task.data.search.train) // task.settings.search.batch_size)
     looks = min(steps, SALIENCY_BATCHES) if walk.state.strategy.start is not None else 0

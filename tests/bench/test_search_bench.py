@@ -68,3 +68,19 @@ def test_a_row_of_digits_chooses_on_validation_and_tests_what_it_chose(tmp_path:
     assert [each["size"] for each in sized] == [0.4, 0.2, 0.1]
     assert all(each["density"] <= each["size"] + 1e-3 for each in sized)
     assert row["test"][0]["accuracy"]["n"] == len(whole.data.test)
+
+
+def test_nncf_walks_down_as_the_others_do_and_is_measured_alike() -> None:
+    base, problem = seam.load_base("zoo:digits"), seam.Problem.of(["3", "5", "8"])
+    changes = {"epochs": 8, "final_density": 0.3, "batch_size": 32, "augment": "crop"}
+    method = METHODS["nncf"]
+    settings = method.plan(problem, ("zoo:digits", 10), **changes)
+    whole = Task(base, problem, "digits", settings)
+    row = run.row_of(run.task_for(whole, method, ("", 10), changes), "nncf", "digits/3-5-8")
+    first, last = row["points"][0], row["points"][-1]
+    assert (first["density"], first["steps"]) == (1.0, 0)
+    assert first["validation_accuracy"] == row["validation"]["restricted"]
+    assert 0.1 < last["density"] < 0.6
+    assert last["validation_accuracy"] > 0.7
+    tested = {each["size"]: each["accuracy"]["value"] for each in row["test"]}
+    assert tested[None] > 0.7

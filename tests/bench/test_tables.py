@@ -31,7 +31,7 @@ def run(problem: str, method: str, seed: int, value: float) -> dict[str, Any]:
         "seed": seed,
         "samples": {"train": 9000, "validation": 1000, "test": 2000},
         "points": [{"steps": 40, "cpu_seconds": 9.6, "lost": 0}],
-        "hypervolume": {"density": value / 2},
+        "hypervolume": {"density": value / 2, "macs": value / 3},
         "test": [{**tested, "size": None}, {**tested, "size": 0.1}],
         "environment": ENVIRONMENT,
     }
@@ -122,7 +122,11 @@ def test_the_comparison_has_a_row_for_each_method(root: Path) -> None:
     table = rows("searches", root)
     assert [row[1] for row in table[2:]] == ["default", "paper", "default"]
     paper = dict(zip(table[0], table[3], strict=True))
-    assert (paper["hypervolume"], paper["CPU seconds"]) == ("46.50", "10")
+    assert (paper["hypervolume"], paper["by MACs"], paper["CPU seconds"]) == (
+        "46.50",
+        "31.00",
+        "10",
+    )
     assert paper["against restricted at 10 %"] == "no such point"
 
 

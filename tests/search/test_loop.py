@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -11,8 +12,10 @@ from seam.core.config import Budget, Finetune, Penalty, Rates, SearchConfig
 from seam.core.problem import Problem
 from seam.errors import ConfigError, NumericalError
 from seam.masking.head import attach_head
+from seam.search import loop
 from seam.search.loop import SearchState, begin, search
 from seam.search.objective import Objective
+from seam.search.optimizer import parameters_of, steps_within
 from seam.search.presets import preset
 from seam.search.samples import Batch, SearchData
 
@@ -269,3 +272,30 @@ def test_epochs_show_the_views_in_turn(
     assert all(len(each) == 1 for each in turns)
     assert len(set.union(*turns)) == len(expected)
     assert turns[:2] == turns[2:]
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("name", ["default", "paper"])
+def test_steps_within_the_backward_pass_are_those_after_it(
+    base: nn.Module,
+    data: SearchData,
+    name: str,
+    accumulate: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = replace(preset(name, BINARY), epochs=4, batch_size=32, accumulate=accumulate, views=0)
+    after = started(base, config)
+    run(after, data, config)
+    most: list[int] = []
+    ordinary = torch.optim.Adam.step
+
+    def counted(optimizer: torch.optim.Adam) -> None:
+        most.append(sum(p.grad is not None for p in parameters_of(optimizer)))
+        ordinary(optimizer)
+
+    monkeypatch.setattr(loop, "steps_within", partial(steps_within, most=1))
+    monkeypatch.setattr(torch.optim.Adam, "step", counted)
+    within = started(base, config)
+    run(within, data, config)
+    assert same(after.tensors(), within.tensors())
+    assert (max(most) == 1) == (accumulate == 1)

@@ -16,6 +16,7 @@ from seam.masking.parametrization import MaskSet
 from seam.masking.remade import remade
 from seam.search.calibrate import calibrate
 from seam.search.objective import Objective
+from seam.search.optimizer import parameters_of, steps_within
 from seam.search.parallel import ALONE, Ranks
 from seam.search.saliency import start_from
 from seam.search.samples import Batch, Samples, SearchData
@@ -97,21 +98,25 @@ def _backward(
 ) -> Tensor:
     """Gradients of the mean loss of a batch, from all ranks and all its parts; returns that loss.
 
-    Every rank computes the whole loss, and their gradients are added up.
+    Every rank computes the whole loss, and their gradients are added up. Of a large model some are
+    used up already.
     """
     size = len(batch.targets)
     total = torch.zeros((), device=batch.images.device)
-    for part in batch.split(max(1, min(config.accumulate, size // 2))):  # statistics need two
+    parts = batch.split(max(1, min(config.accumulate, size // 2)))  # statistics need two
+    at_once = state.optimizers if len(parts) == 1 else []  # others' gradients are there in any case
+    for part in parts:
         with remade():
             outputs = answers(state.model, part, config, ranks)
         loss = objective(outputs, part)
         if isinstance(pressure, Penalty):
             loss = loss + pressure.alpha * state.soft_density()
         loss = loss * (len(part.targets) / size)
-        (loss / ranks.count).backward()
+        with steps_within(at_once, ranks.add_gradients):
+            (loss / ranks.count).backward()
         total += loss.detach()
-    groups = [group for optimizer in state.optimizers for group in optimizer.param_groups]
-    ranks.add_gradients(parameter for group in groups for parameter in group["params"])
+    for optimizer in state.optimizers:
+        ranks.add_gradients(parameters_of(optimizer))
     return total
 
 

@@ -1,12 +1,16 @@
-"""Gradient descent on scores in units of their own: one step size for all of them."""
+"""How a search steps: scores in units of their own, and gradients given up before all are there."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+MOST_WAITING = 2**24
+"""Elements of gradients (64 MiB) that wait for a step while a backward pass goes on."""
 
 
 class NormalizedSGD(torch.optim.Optimizer):
@@ -63,3 +67,67 @@ class NormalizedSGD(torch.optim.Optimizer):
         torch._foreach_mul_(grads, (1 - group["momentum"]) / size.clamp_min(1e-30))
         torch._foreach_add_(momenta, grads)
         torch._foreach_add_(list[Tensor](moved), momenta, alpha=-group["lr"])
+
+
+@contextmanager
+def steps_within(
+    optimizers: Sequence[torch.optim.Optimizer],
+    complete: Callable[[Sequence[nn.Parameter]], None],
+    most: int = MOST_WAITING,
+) -> Iterator[None]:
+    """A backward pass run within steps parameters as soon as so many gradients wait for it.
+
+    So the gradients of a large model are never all there at once. A step is the same as one after
+    the pass, for nothing that is still to come reads a parameter whose gradient is complete. What
+    waits at the end stays for an ordinary step. Scores keep theirs: all share one divisor.
+
+    >>> weight = nn.Parameter(torch.ones(4))
+    >>> with steps_within([torch.optim.SGD([weight], lr=0.1)], lambda _parameters: None, most=3):
+    ...     weight.sum().backward()
+    >>> weight.grad is None, weight.tolist()
+    (True, [0.8999999761581421, 0.8999999761581421, 0.8999999761581421, 0.8999999761581421])
+
+    Args:
+        optimizers: whose parameters are stepped; `NormalizedSGD` is passed over.
+        complete: is told the parameters of a step before it, to change their gradients in place.
+        most: elements that may wait.
+    """
+    handles = []
+    for optimizer in optimizers:
+        moved = [parameter for parameter in parameters_of(optimizer) if parameter.requires_grad]
+        if isinstance(optimizer, NormalizedSGD) or sum(p.numel() for p in moved) <= most:
+            continue
+        early = _Early(optimizer, complete, most)
+        handles += [each.register_post_accumulate_grad_hook(early) for each in moved]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+class _Early:
+    """Called with each parameter whose gradient is complete; steps when enough of them wait."""
+
+    def __init__(
+        self,
+        optimizer: torch.optim.Optimizer,
+        complete: Callable[[Sequence[nn.Parameter]], None],
+        most: int,
+    ) -> None:
+        self.optimizer, self.complete, self.most = optimizer, complete, most
+        self.waiting: list[nn.Parameter] = []
+
+    def __call__(self, parameter: Tensor) -> None:
+        assert isinstance(parameter, nn.Parameter)
+        self.waiting.append(parameter)
+        if sum(each.numel() for each in self.waiting) > self.most:
+            self.complete(self.waiting)
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+            self.waiting = []
+
+
+def parameters_of(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
+    """All parameters that an optimizer steps, group by group."""
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]

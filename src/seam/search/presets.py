@@ -112,23 +112,13 @@ def preset(
             channels=Channels(floor=0.5),
             **TAUGHT,
         )
-    if name == "bitmask":
-        return SearchConfig(
-            preset="bitmask",
-            epochs=20,
-            start="saliency",
-            pressure=Budget(),
-            rates=Rates(score=0.03, head=0.01, tune=0.005, method="normalized"),
-            head="slice",
-            tune="norm",
-            distill=0.5,
-        )
+    settings = {**TAUGHT, "tune": "norm"} if name == "bitmask" else TAUGHT
     return SearchConfig(
-        preset="default",
+        preset=name,
         epochs=20,
         pressure=Budget(levels=4, growth=2.0),
         head="slice",
-        **TAUGHT,
+        **settings,
     )
 
 
