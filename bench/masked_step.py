@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from common import RESULTS, arguments, save
@@ -36,6 +37,9 @@ MODELS = {
 # Batches enlarged for the memory figure, so that it stands out above what importing PyTorch takes.
 MEMORY_BATCHES = {"cifar_resnet20": 8, "cifar_vgg16": 2, "mobilenetv2_100": 2}
 PROBLEM = Problem.one_vs_rest("0")
+KINDS = ("default", "bitmask", "paper")
+MALLOC = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": str(2**20)}
+"""What is freed is given back: else what the allocator keeps for itself is counted, too."""
 
 
 class Fixed:
@@ -149,6 +153,14 @@ def child(kind: str, name: str, threads: int) -> None:
     print(json.dumps(peak_bytes() - before))
 
 
+def measured(script: str, threads: int, *words: str) -> Any:
+    """What a script prints with ``--child WORDS``, in a process of its own."""
+    command = [sys.executable, script, "--threads", str(threads), "--child", *words]
+    environment = {**os.environ, **MALLOC}
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
 def peak_bytes() -> int:
     """Peak resident set of this process; getrusage would count what the parent had, too (Linux)."""
     status = Path("/proc/self/status").read_text(encoding="utf-8")
@@ -168,36 +180,16 @@ def main() -> None:
     rows = []
     for name in args.models:
         plain = plain_step(name)
-        kinds = {kind: masked_step(name, kind, 10_000) for kind in ("bitmask", "paper")}
+        kinds = {kind: masked_step(name, kind, 10_000) for kind in KINDS}
         for step in (plain, *kinds.values()):
             for _ in range(3):
                 step()
-        times: dict[str, list[float]] = {"plain": [], "bitmask": [], "paper": []}
+        times: dict[str, list[float]] = {"plain": [], **{kind: [] for kind in KINDS}}
         for _ in range(args.steps):
             times["plain"].append(timed(plain))
             for kind, step in kinds.items():
                 times[kind].append(timed(step))
-        memory = {
-            kind: int(
-                subprocess.run(
-                    [
-                        sys.executable,
-                        __file__,
-                        "--threads",
-                        str(args.threads),
-                        "--child",
-                        kind,
-                        name,
-                    ],
-                    check=True,
-                    capture_output=True,
-                    text=True,
-                    # One arena: else what each thread's allocator keeps for itself is counted too.
-                    env={**os.environ, "MALLOC_ARENA_MAX": "1"},
-                ).stdout
-            )
-            for kind in times
-        }
+        memory = {kind: measured(__file__, args.threads, kind, name) for kind in times}
         for kind in kinds:
             ratios = [a / b for a, b in zip(times[kind], times["plain"], strict=True)]
             low, _, high = statistics.quantiles(ratios, n=4)

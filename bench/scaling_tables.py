@@ -48,8 +48,10 @@ def weights(found: Values | None) -> str:
         f"{kind} {each['p']:.2f} (largest residual {100 * each['largest_residual']:.0f} %)"
         for kind, each in (found or {}).get("exponents", {}).items()
     )
-    note = f"Medians of interleaved steps. Exponent of time over weights: {slopes}. " + provenance(
-        found or {}, "scaling/weights.json"
+    note = (
+        "Medians of interleaved steps; memory: growth of the peak of a process that gives back "
+        f"what it frees. Exponent of time over weights: {slopes}. "
+        + provenance(found or {}, "scaling/weights.json")
     )
     return markdown(heads, rows, note)
 

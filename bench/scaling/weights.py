@@ -4,27 +4,25 @@
 
 Vision transformers of random weights at 224 pixels: every size has the same number of tokens, so
 computation grows with the weights alone. Plain: forward, cross entropy, backward, Adam on all
-weights. Steps of a search take turns with plain ones; memory is of a process a kind.
+weights. Steps of a search take turns with plain ones. Sizes that the file has are not run again.
 """
 
 from __future__ import annotations
 
-import gc
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median, quantiles
+from typing import Any
 
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common import RESULTS, arguments, save
-from masked_step import Fixed, peak_bytes, ticks, timed, training_step
+from masked_step import Fixed, measured, peak_bytes, ticks, timed, training_step
 from scaling.model import exponent
 from torch import nn
 
@@ -89,38 +87,42 @@ def step_of(kind: str, size: Size, batch: Batch) -> Callable[[], None]:
     return lambda: next(steps)
 
 
-def memory(kind: str, name: str, batch: int, threads: int) -> int:
-    """Growth of a process's peak resident set over three steps, in bytes."""
-    command = [sys.executable, __file__, "--threads", str(threads), "--batch", str(batch)]
-    done = subprocess.run(
-        [*command, "--child", kind, name],
-        check=True,
-        capture_output=True,
-        text=True,
-        # One arena: else what each thread's allocator keeps for itself is counted too.
-        env={**os.environ, "MALLOC_ARENA_MAX": "1"},
-    )
-    return int(json.loads(done.stdout.splitlines()[-1]))
+def memory(kind: str, name: str, batch: int) -> int:
+    """Growth of the peak resident set over three steps, in bytes."""
+    before = peak_bytes()
+    step = step_of(kind, SIZES[name], batch_of(batch))
+    for _ in range(3):
+        step()
+    return peak_bytes() - before
 
 
-def row_of(name: str, batch: int, threads: int) -> dict[str, object]:
+def turns(kind: str, name: str, batch: int) -> list[list[float]]:
+    """Milliseconds of plain steps and of a search's, in turns."""
+    pair = [step_of(each, SIZES[name], batch_of(batch)) for each in (KINDS[0], kind)]
+    return [[timed(step) for step in pair] for _ in range(WARM + SIZES[name].steps)][WARM:]
+
+
+MEASURES: dict[str, Callable[[str, str, int], Any]] = {"memory": memory, "turns": turns}
+
+
+def row_of(name: str, batch: int, threads: int) -> dict[str, Any]:
     """Times and memory of one size; a search's steps take turns with plain ones."""
+
+    def child(what: str, kind: str) -> Any:
+        return measured(__file__, threads, what, kind, name, str(batch))
+
     size = SIZES[name]
-    shown = batch_of(batch)
     count = sum(each.numel() for each in size.build().parameters())
-    peaks = {kind: memory(kind, name, batch, threads) for kind in KINDS}
-    row: dict[str, object] = {"size": name, "weights": count, "batch": batch, "n": size.steps}
+    peaks = {kind: child("memory", kind) for kind in KINDS}
+    row: dict[str, Any] = {"size": name, "weights": count, "batch": batch, "n": size.steps}
     plain: list[float] = []
     for kind in KINDS[1:]:
-        pair = {each: step_of(each, size, shown) for each in (KINDS[0], kind)}
-        turns = [[timed(step) for step in pair.values()] for _ in range(WARM + size.steps)][WARM:]
-        del pair
-        gc.collect()  # two of the largest fit into memory, three do not
-        plain += [turn[0] for turn in turns]
+        taken = child("turns", kind)
+        plain += [turn[0] for turn in taken]
         row[kind] = {
-            "ms": median(turn[1] for turn in turns),
-            "iqr_ms": quantiles([turn[1] for turn in turns], n=4)[::2],
-            "ratio": median(turn[1] / turn[0] for turn in turns),
+            "ms": median(turn[1] for turn in taken),
+            "iqr_ms": quantiles([turn[1] for turn in taken], n=4)[::2],
+            "ratio": median(turn[1] / turn[0] for turn in taken),
             "memory_bytes": peaks[kind],
             "memory_ratio": peaks[kind] / peaks[KINDS[0]],
         }
@@ -136,19 +138,18 @@ def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--sizes", nargs="*", default=list(SIZES), choices=list(SIZES))
-    parser.add_argument("--child", nargs=2, default=None, metavar=("KIND", "SIZE"))
+    parser.add_argument("--child", nargs=4, metavar=("WHAT", "KIND", "SIZE", "BATCH"))
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     if args.child:
-        kind, name = args.child
-        before = peak_bytes()
-        step = step_of(kind, SIZES[name], batch_of(args.batch))
-        for _ in range(3):
-            step()
-        print(json.dumps(peak_bytes() - before))
+        what, kind, name, batch = args.child
+        print(json.dumps(MEASURES[what](kind, name, int(batch))))
         return
-    rows = []
+    file = args.out or RESULTS / "scaling" / "weights.json"
+    rows = json.loads(file.read_text(encoding="utf-8"))["rows"] if file.exists() else []
     for name in args.sizes:
+        if any((row["size"], row["batch"]) == (name, args.batch) for row in rows):
+            continue
         rows.append(row_of(name, args.batch, args.threads))
         print(rows[-1], flush=True)
         found = {"threads": args.threads, "pixels": PIXELS, "seed": 0, "rows": rows}
@@ -157,7 +158,7 @@ def main() -> None:
             found["exponents"] = {
                 kind: exponent(counts, [row[kind]["ms"] for row in rows]) for kind in KINDS
             }
-        save(args.out or RESULTS / "scaling" / "weights.json", found)
+        save(file, found)
 
 
 if __name__ == "__main__":

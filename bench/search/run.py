@@ -40,17 +40,22 @@ SIZES = (0.4, 0.2, 0.1, 0.05)
 
 
 class Clock(Silent):
-    """CPU seconds of this process at each epoch's end, since the search began."""
+    """CPU and wall seconds of this process at each epoch's end, since the search began."""
 
     def __init__(self) -> None:
-        self.start = time.process_time()
-        self.seconds: dict[int, float] = {0: 0.0}
+        self.start = self.now()
+        self.seconds: dict[int, dict[str, float]] = {0: dict.fromkeys(self.start, 0.0)}
+
+    @staticmethod
+    def now() -> dict[str, float]:
+        return {"cpu_seconds": time.process_time(), "seconds": time.monotonic()}
 
     def begun(self, settings: object, points: object) -> None:  # noqa: ARG002
-        self.start = time.process_time()
+        self.start = self.now()
 
     def point(self, point: Point, epochs: int) -> None:
-        self.seconds[point.epoch] = time.process_time() - self.start
+        now = self.now()
+        self.seconds[point.epoch] = {name: now[name] - self.start[name] for name in now}
         print(point, epochs, flush=True)
 
 
@@ -65,7 +70,7 @@ def searched(task: Task, method: Method) -> tuple[Walk, list[dict[str, Any]]]:
         {
             **point.to_dict(),
             "steps": point.epoch * steps + looks * (point.epoch > 0),
-            "cpu_seconds": round(clock.seconds[point.epoch], 2),
+            **{name: round(spent, 2) for name, spent in clock.seconds[point.epoch].items()},
         }
         for point in walk.points
     ]

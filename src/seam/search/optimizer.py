@@ -57,7 +57,8 @@ class NormalizedSGD(torch.optim.Optimizer):
             first["square"] = torch.zeros_like(square)
             first["step"] = torch.zeros_like(square)
         for p in moved:
-            self.state[p].setdefault("momentum", torch.zeros_like(p))
+            if "momentum" not in self.state[p]:
+                self.state[p]["momentum"] = torch.zeros_like(p)
         first["step"] += 1
         first["square"].lerp_(square, 1 - group["memory"])
         size = (first["square"] / (1 - group["memory"] ** first["step"])).sqrt()
