@@ -19,8 +19,11 @@ from seam.jobs.observe import Observer
 from seam.jobs.plan import Plan, plan
 from seam.jobs.task import Task
 from seam.jobs.walk import Walk
+from seam.search.strategy import by_magnitude
 
 FIXED = {"score_lr": 0.0}
+FAST = {"score_lr": 0.03}
+"""For scores that have to go far."""
 
 
 @dataclass(frozen=True)
@@ -63,14 +66,15 @@ def one_look(start: Callable[..., Any], **others: Callable[..., Any]) -> Method:
     return Method(changes=FIXED, strategy={"start": start, **others})
 
 
-def ablated(strategy: Mapping[str, Callable[..., Any]] | None = None, **changes: Any) -> Method:
+def ablated(**changes: Any) -> Method:
     """Preset `default` with one thing changed."""
-    return Method(changes=changes, strategy=strategy or {})
+    return Method(changes=changes)
 
 
 ABLATIONS: dict[str, Method] = {
-    "from magnitude": ablated({"start": parts.magnitude}),
-    "scores stay": ablated(score_lr=0.0),
+    "from saliency": ablated(start="saliency"),
+    "three times the scores' rate": ablated(score_lr=0.03),
+    "from saliency, three times the scores' rate": ablated(start="saliency", score_lr=0.03),
     "norm and biases": ablated(tune="norm"),
     "statistics stay": ablated(norm="frozen"),
     "true labels": ablated(distill=0.0),
@@ -86,17 +90,17 @@ METHODS: dict[str, Method] = {
     "bitmask": Method(preset="bitmask"),
     **{f"default, {name}": each for name, each in ABLATIONS.items()},
     "paper": Method(preset="paper"),
-    "magnitude": one_look(parts.magnitude),
-    "magnitude, per layer": one_look(parts.magnitude, keep=parts.each_layer),
+    "magnitude": one_look(by_magnitude),
+    "magnitude, per layer": one_look(by_magnitude, keep=parts.each_layer),
     "taylor": one_look(parts.taylor),
     "taylor, per layer": one_look(parts.taylor, keep=parts.each_layer),
     "wanda": one_look(parts.wanda),
     "wanda, per layer": one_look(parts.wanda, keep=parts.each_layer),
     "fisher": one_look(parts.fisher),
     "fisher, per layer": one_look(parts.fisher, keep=parts.each_layer),
-    "gradual magnitude": one_look(parts.magnitude, share=parts.cubic),
-    "movement": Method(changes={"start": "ones"}, strategy={"share": parts.cubic}),
-    "edge-popup": Method(strategy={"start": parts.magnitude, "keep": parts.each_layer}),
+    "gradual magnitude": one_look(by_magnitude, share=parts.cubic),
+    "movement": Method(changes={"start": "ones", **FAST}, strategy={"share": parts.cubic}),
+    "edge-popup": Method(changes=FAST, strategy={"keep": parts.each_layer}),
     "annealed sigmoid": Method(strategy={"gate": parts.annealed}),
     "nncf": Method(outside=by_nncf),
     "hard-concrete": Method(

@@ -28,11 +28,6 @@ FISHER_SAMPLES = 128
 # ----------------------------------------------------------------------------- starts (squared)
 
 
-def magnitude(look: Look) -> dict[str, Tensor]:
-    """``weight ** 2``."""
-    return {name: value.detach().square() for name, value in look.masks.originals().items()}
-
-
 def taylor(look: Look) -> dict[str, Tensor]:
     """``(mean gradient * weight) ** 2``: SNIP (Lee et al. 2019), on a trained network."""
     scores = look.masks.scores()

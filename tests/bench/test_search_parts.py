@@ -22,7 +22,7 @@ from seam.search.loop import begin, search
 from seam.search.objective import Objective
 from seam.search.saliency import start_from
 from seam.search.samples import Batch, SearchData
-from seam.search.strategy import Look
+from seam.search.strategy import Look, by_magnitude
 
 PROBLEM = seam.Problem.one_vs_rest("1")
 INPUTS = torch.tensor([[3.0, 1.0], [4.0, 0.0]])
@@ -63,7 +63,7 @@ def kept(found: Look, importance: dict[str, Tensor], share: float) -> list[list[
 
 def test_magnitude_keeps_the_largest() -> None:
     mine = look(layer(), INPUTS)
-    assert kept(mine, parts.magnitude(mine), 0.5) == [[False, True], [True, False]]
+    assert kept(mine, by_magnitude(mine), 0.5) == [[False, True], [True, False]]
 
 
 def test_wanda_weighs_by_the_norm_of_inputs() -> None:

@@ -14,7 +14,7 @@ Precision = Literal["float32", "bfloat16"]
 Granularity = Literal["weight", "channel"]
 Norm = Literal["frozen", "train"]
 Cost = Literal["macs", "latency", "weights"]
-Start = Literal["ones", "saliency"]
+Start = Literal["ones", "saliency", "magnitude"]
 Weakness = Literal["attacks", "triggers"]
 Rule = Literal["tolerance", "keep", "keep_macs", "keep_latency", "paper", "epoch"]
 
@@ -225,7 +225,7 @@ class SearchConfig:
             f"pressure is {self.pressure}; give a Penalty or a Budget",
         )
         require(
-            self.start != "saliency" or isinstance(self.pressure, Budget),
+            self.start == "ones" or isinstance(self.pressure, Budget),
             "a penalty presses on scores that start at one; give start 'ones', or a budget",
         )
         one_of("granularity", self.granularity, get_args(Granularity))
@@ -245,6 +245,10 @@ class SearchConfig:
         require(
             self.granularity == "weight" or isinstance(self.pressure, Budget),
             "channels are searched under a budget; give preset 'default', or granularity 'weight'",
+        )
+        require(
+            self.granularity == "weight" or self.start != "magnitude",
+            "a channel has no magnitude to start from; give start 'saliency'",
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -8,11 +8,11 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from seam.core.config import Budget, Penalty, SearchConfig
+from seam.core.config import Budget, Penalty, SearchConfig, Start
 from seam.masking.gates import ChannelSet
 from seam.masking.parametrization import Gate, MaskSet
 from seam.masking.ste import step
-from seam.search.saliency import saliency
+from seam.search.saliency import magnitude, saliency
 from seam.search.samples import Batch
 from seam.search.schedule import budget_at, rate_at
 
@@ -32,8 +32,21 @@ class Look:
 
 
 def by_saliency(look: Look) -> dict[str, Tensor]:
-    """The start of preset ``default``: mean of ``(weight * gradient) ** 2`` over batches."""
+    """The start of channels: mean of ``(weight * gradient) ** 2`` over batches."""
     return saliency(look.masks, (partial(look.loss, batch) for batch in look.batches()))
+
+
+def by_magnitude(look: Look) -> dict[str, Tensor]:
+    """The start of preset ``default``: ``weight ** 2``."""
+    assert isinstance(look.masks, MaskSet)
+    return magnitude(look.masks)
+
+
+STARTS: dict[Start, Callable[[Look], dict[str, Tensor]] | None] = {
+    "ones": None,
+    "saliency": by_saliency,
+    "magnitude": by_magnitude,
+}
 
 
 def highest(masks: MaskSet | ChannelSet, share: float, exact: bool) -> None:
@@ -76,4 +89,4 @@ class Strategy:
     @classmethod
     def of(cls, config: SearchConfig) -> Strategy:
         """The one that the settings name."""
-        return cls(start=by_saliency if config.start == "saliency" else None)
+        return cls(start=STARTS[config.start])
