@@ -19,6 +19,7 @@ from seam.jobs.observe import Observer
 from seam.jobs.plan import Plan, plan
 from seam.jobs.task import Task
 from seam.jobs.walk import Walk
+from seam.search.state import SearchState
 from seam.search.strategy import by_magnitude
 
 FIXED = {"score_lr": 0.0}
@@ -45,12 +46,16 @@ class Method:
             given.pop("final_density", None)  # a penalty has no such end
         return plan(problem, preset_name=self.preset, base=base, **given)
 
+    def apply(self, state: SearchState) -> None:
+        """Put the method's own parts in the place of those that its settings name."""
+        state.strategy = replace(state.strategy, **self.strategy)
+
     def walk(self, task: Task, observer: Observer) -> Walk:
-        """A walk with the method's own parts in the place of those that its settings name."""
+        """The method's walk of a task."""
         if self.outside is not None:
             return self.outside(task, observer)
         walk = Walk(task, None, observer)
-        walk.state.strategy = replace(walk.state.strategy, **self.strategy)
+        self.apply(walk.state)
         return walk
 
 
