@@ -18,6 +18,7 @@ from groups import GROUPS, SIGNS
 from signs_base import signs_resnet20
 
 from seam.core.problem import Problem
+from seam.data.split import few
 from seam.models.base import BaseModel
 
 CIFAR10 = (
@@ -38,12 +39,15 @@ class Base:
     halved: bool = True
     settings: dict[str, Any] = field(default_factory=dict)
 
-    def data(self, shared: Path) -> Any:
-        """What a search takes as data."""
+    def data(self, shared: Path, shots: int | None = None) -> Any:
+        """What a search takes as data; with ``shots`` so many training images a label."""
         folder = str(shared / "data" / self.folder)
         if not self.halved:
             return folder
         whole = datasets.load_dataset(folder)
+        if shots is not None:
+            labels = np.asarray(whole["train"]["label"])
+            whole["train"] = whole["train"].select(few(labels, shots, np.random.default_rng(0)))
         halves = whole["test"].train_test_split(
             test_size=0.5, seed=HALVES_SEED, stratify_by_column="label"
         )

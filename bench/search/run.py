@@ -5,7 +5,8 @@
     python bench/search/run.py --list
 
 The curve is of validation data, by which each size's point is chosen; test data is used once, for
-those points. A method whose file is there already is passed over.
+those points. A method whose file is there already is passed over. Settings are compared with
+`--whole-validation --out FOLDER`: as few training images as asked, but all validation images.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.nn import functional as F
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -77,6 +79,21 @@ def searched(task: Task, method: Method) -> tuple[Walk, list[dict[str, Any]]]:
     return walk, points
 
 
+def at_last(task: Task, walk: Walk) -> dict[str, float]:
+    """Where the search ended, on validation data: what tells settings apart sooner than accuracy.
+
+    Cross entropy of the true outputs, and divergence from the restricted base's probabilities.
+    """
+    validation = task.data.search.validation
+    found = outputs_of(walk.state.model.eval(), validation)
+    taught = task.baselines.outputs(task.compared.validation)
+    apart = F.kl_div(found.log_softmax(1), taught.softmax(1), reduction="batchmean")
+    return {
+        "cross_entropy": float(F.cross_entropy(found, validation.targets.to(found.device))),
+        "from_restricted": float(apart),
+    }
+
+
 def on_test(task: Task, walk: Walk, points: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Test accuracy against restricted: of the most accurate point at each size, and of the pick.
 
@@ -120,6 +137,7 @@ def row_of(task: Task, name: str, problem: str) -> dict[str, Any]:
         **task.provenance(),
         "validation": bars,
         "points": points,
+        "last": at_last(task, walk),
         "hypervolume": {size: hypervolume(points, size, chance) for size in ("density", "macs")},
         "reached": reached(points, bars["restricted"]),
         "test": on_test(task, walk, points),
@@ -140,7 +158,7 @@ def changes_of(args: Any, case: Case) -> dict[str, Any]:
         "epochs": args.epochs,
         "seed": args.seed,
         "precision": args.precision,
-        "shots": args.shots or case.shots,
+        "shots": None if args.whole_validation else args.shots or case.shots,
     }
 
 
@@ -152,6 +170,9 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--shots", type=int, default=None)
+    parser.add_argument(
+        "--whole-validation", action="store_true", help="few training images, all others"
+    )
     parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16"])
     args = parser.parse_args()
     known = cases()
@@ -175,7 +196,9 @@ def main() -> None:
         method = METHODS[name]
         if whole is None:
             settings = method.plan(case.problem, facts, **changes)
-            whole = Task(base, case.problem, BASES[case.base].data(args.shared), settings)
+            few = (args.shots or case.shots) if args.whole_validation else None
+            data = BASES[case.base].data(args.shared, few)
+            whole = Task(base, case.problem, data, settings)
         save(file, row_of(task_for(whole, method, facts, changes), name, args.problem))
 
 
