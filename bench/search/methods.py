@@ -78,6 +78,8 @@ def ablated(**changes: Any) -> Method:
 
 ABLATIONS: dict[str, Method] = {
     "from saliency": ablated(start="saliency"),
+    "from magnitude": Method(strategy={"start": by_magnitude}),
+    "scores stay": ablated(score_lr=0.0),
     "three times the scores' rate": ablated(score_lr=0.03),
     "from saliency, three times the scores' rate": ablated(start="saliency", score_lr=0.03),
     "norm and biases": ablated(tune="norm"),
@@ -105,7 +107,7 @@ METHODS: dict[str, Method] = {
     "fisher, per layer": one_look(parts.fisher, keep=parts.each_layer),
     "gradual magnitude": one_look(by_magnitude, share=parts.cubic),
     "movement": Method(changes={"start": "ones", **FAST}, strategy={"share": parts.cubic}),
-    "edge-popup": Method(changes=FAST, strategy={"keep": parts.each_layer}),
+    "edge-popup": Method(changes=FAST, strategy={"start": by_magnitude, "keep": parts.each_layer}),
     "annealed sigmoid": Method(strategy={"gate": parts.annealed}),
     "nncf": Method(outside=by_nncf),
     "hard-concrete": Method(

@@ -14,7 +14,7 @@ Precision = Literal["float32", "bfloat16"]
 Granularity = Literal["weight", "channel"]
 Norm = Literal["frozen", "train"]
 Cost = Literal["macs", "latency", "weights"]
-Start = Literal["ones", "saliency", "magnitude"]
+Start = Literal["ones", "saliency", "magnitude-saliency"]
 Weakness = Literal["attacks", "triggers"]
 Rule = Literal["tolerance", "keep", "keep_macs", "keep_latency", "paper", "epoch"]
 
@@ -247,7 +247,7 @@ class SearchConfig:
             "channels are searched under a budget; give preset 'default', or granularity 'weight'",
         )
         require(
-            self.granularity == "weight" or self.start != "magnitude",
+            self.granularity == "weight" or self.start != "magnitude-saliency",
             "a channel has no magnitude to start from; give start 'saliency'",
         )
 

@@ -27,12 +27,12 @@ ADAPTS: dict[str, Any] = {
 """Where all that is kept adapts."""
 TAUGHT: dict[str, Any] = {**ADAPTS, "distill": 0.9, "temperature": 4.0, "views": 4}
 """And the base answers augmented views."""
-LARGE_FIRST: dict[str, Any] = {
+SINGLE: dict[str, Any] = {
     **TAUGHT,
-    "start": "magnitude",
+    "start": "magnitude-saliency",
     "rates": Rates(score=0.01, head=0.01, tune=0.003, method="normalized"),
 }
-"""Single weights whose values adapt: the large ones are a good start, which scores leave slowly."""
+"""Single weights whose values adapt: a better start, which scores leave more slowly."""
 
 
 PUBLISHED = {
@@ -118,7 +118,7 @@ def preset(
             channels=Channels(floor=0.5),
             **TAUGHT,
         )
-    settings = {**TAUGHT, "tune": "norm"} if name == "bitmask" else LARGE_FIRST
+    settings = {**TAUGHT, "tune": "norm"} if name == "bitmask" else SINGLE
     return SearchConfig(
         preset=name,
         epochs=20,

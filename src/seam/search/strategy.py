@@ -37,15 +37,24 @@ def by_saliency(look: Look) -> dict[str, Tensor]:
 
 
 def by_magnitude(look: Look) -> dict[str, Tensor]:
-    """The start of preset ``default``: ``weight ** 2``."""
+    """``weight ** 2``, which needs no data."""
     assert isinstance(look.masks, MaskSet)
     return magnitude(look.masks)
+
+
+def by_both(look: Look) -> dict[str, Tensor]:
+    """The start of preset ``default``: the geometric mean of magnitude and saliency.
+
+    Root means apart, a weight's score is then ``|weight| * |gradient| ** 0.5``.
+    """
+    large, salient = by_magnitude(look), by_saliency(look)
+    return {name: (large[name] * salient[name]).sqrt() for name in large}
 
 
 STARTS: dict[Start, Callable[[Look], dict[str, Tensor]] | None] = {
     "ones": None,
     "saliency": by_saliency,
-    "magnitude": by_magnitude,
+    "magnitude-saliency": by_both,
 }
 
 
