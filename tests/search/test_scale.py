@@ -60,14 +60,16 @@ def removed_and_changed(name: str, width: int) -> tuple[float, float]:
     return 1 - float(moved.float().mean()), float((moved & ~still).sum() / moved.sum())
 
 
-@pytest.mark.parametrize(("name", "apart"), [("bitmask", 0.01), ("default", 0.02)])
+@pytest.mark.parametrize(
+    ("name", "least", "apart"), [("bitmask", 0.005, 0.01), ("default", 0.002, 0.01)]
+)
 def test_a_budget_removes_and_moves_alike_from_a_tenth_of_a_million_to_four_million(
-    name: str, apart: float
+    name: str, least: float, apart: float
 ) -> None:
     found = [removed_and_changed(name, width) for width in WIDTHS]
     assert [removed for removed, _ in found] == pytest.approx([0.8] * 3, abs=1e-3)
     changed = [share for _, share in found]
-    assert min(changed) > 0.005
+    assert min(changed) > least
     assert max(changed) - min(changed) < apart
 
 
