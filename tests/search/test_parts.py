@@ -22,6 +22,7 @@ from seam.search.presets import PRESETS, preset
 from seam.search.saliency import saliency, start_from
 from seam.search.samples import Batch
 from seam.search.schedule import budget_at, rate_at
+from seam.search.strategy import Look, Strategy, by_both
 
 
 def test_saliency_is_weight_times_gradient_squared() -> None:
@@ -33,6 +34,32 @@ def test_saliency_is_weight_times_gradient_squared() -> None:
     masks = attach(layer)
     found = saliency(masks, [lambda: F.cross_entropy(layer(inputs), targets)])
     assert torch.allclose(found["weight"], expected, rtol=1e-4, atol=1e-12)
+
+
+def test_the_default_start_is_between_magnitude_and_saliency() -> None:
+    torch.manual_seed(0)
+    layer = nn.Linear(5, 3)
+    inputs, targets = torch.randn(8, 5), torch.tensor([0, 1, 2, 0, 1, 2, 0, 1])
+    F.cross_entropy(layer(inputs), targets).backward()
+    assert layer.weight.grad is not None
+    expected = layer.weight.detach().abs() * layer.weight.grad.abs().sqrt()
+    masks = attach(layer)
+    batch = Batch(inputs, targets, torch.arange(8))
+    look = Look(
+        layer,
+        masks,
+        lambda: iter([batch]),
+        lambda batch: F.cross_entropy(layer(batch.images), batch.targets),
+    )
+    assert Strategy.of(preset("default", Problem.one_vs_rest("a"))).start is by_both
+    found = by_both(look)["weight"].sqrt()
+    assert torch.allclose(found, expected, rtol=1e-4, atol=1e-12)
+
+
+def test_channels_have_no_magnitude_to_start_from() -> None:
+    config = preset("default", Problem.one_vs_rest("a"), granularity="channel")
+    with pytest.raises(ConfigError, match="a channel has no magnitude"):
+        replace(config, start="magnitude-saliency")
 
 
 def test_start_has_unit_root_mean_square_at_any_scale() -> None:
