@@ -44,6 +44,8 @@ METHODS = ("repaired", "finetune", "seam", "safer")
 TRIGGER = Trigger(patch=[[255, 0, 255], [0, 255, 0], [255, 0, 255]], target_label="dog")
 EPOCHS = {50: 40, 500: 8}
 SETTINGS: dict[str, Any] = {
+    "start": "saliency",
+    "score_lr": 0.03,
     "views": 0,
     "batch_size": 32,
     "augment": "crop+flip",

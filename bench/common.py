@@ -18,6 +18,18 @@ from seam.search.frontier import Point
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
+VALUES_STAY: dict[str, Any] = {
+    "start": "saliency",
+    "score_lr": 0.03,
+    "tune": "norm",
+    "tune_lr": 0.005,
+    "norm": "frozen",
+    "growth": 1.0,
+    "distill": 0.5,
+    "temperature": 1.0,
+    "views": 0,
+}
+"""Scale, shift and biases adapt, and nothing else: what preset `bitmask` was at first."""
 
 
 class Log(Silent):

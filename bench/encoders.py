@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from common import RESULTS, Log, arguments, save
+from common import RESULTS, VALUES_STAY, Log, arguments, save
 from groups import SIGNS
 
 from seam.core.problem import Problem
@@ -26,16 +26,7 @@ from seam.models.load import load_base
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "channel": {"levels": 2, "growth": 3.0, "views": 0, "tune_lr": 0.001},
-    "weight": {
-        "tune": "norm",
-        "tune_lr": 0.005,
-        "norm": "frozen",
-        "levels": 3,
-        "growth": 1.0,
-        "distill": 0.5,
-        "temperature": 1.0,
-        "views": 0,
-    },
+    "weight": {**VALUES_STAY, "levels": 3},
 }
 SIZES = {"channel": ("keep_macs",), "weight": ("keep", "final_density")}
 COMMON = {"epochs": 12, "precision": "bfloat16"}

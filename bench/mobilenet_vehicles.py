@@ -1,5 +1,7 @@
 """MobileNetV2 (ImageNet, 1,000 labels) for ten vehicle labels of `imagenet40_64px`, on CPU.
 
+Scale, shift and biases adapt, all other values stay.
+
 Reports test accuracy against restricted, weights kept, and the process's peak memory.
 """
 
@@ -9,7 +11,7 @@ import resource
 import time
 
 import torch
-from common import RESULTS, Log, arguments, mobilenet, save
+from common import RESULTS, VALUES_STAY, Log, arguments, mobilenet, save
 
 from seam.core.problem import Problem
 from seam.jobs.direct import reengineer
@@ -51,7 +53,7 @@ def main() -> None:
     problem = Problem.subset(VEHICLES)
     settings = plan(
         problem,
-        preset_name="bitmask",
+        **VALUES_STAY,
         epochs=args.epochs,
         levels=args.levels,
         final_density=args.final_density,
