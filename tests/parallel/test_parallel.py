@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from seam.core.config import SearchConfig
 from seam.errors import LabelError, NumericalError, RankError
 from seam.search.loop import answers
+from seam.search.optimizer import parameters_of, steps_within
 from seam.search.parallel import Ranks
 from seam.search.samples import Batch
 
@@ -49,6 +50,26 @@ def test_a_step_is_that_of_one_process(count: int, size: int) -> None:
         for name, value in alone.items():
             torch.testing.assert_close(each[name], value, rtol=1e-4, atol=1e-6, msg=name)
             assert torch.equal(each[name], found[0][name]), f"{name} differs between processes"
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_steps_within_the_pass_are_those_of_all_processes(count: int) -> None:
+    def stepped(ranks: Ranks, most: int) -> dict[str, Tensor]:
+        model, shown = network().train(), batch(8)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        loss = nn.functional.cross_entropy(
+            answers(model, shown, SearchConfig(), ranks), shown.targets
+        )
+        with steps_within([optimizer], ranks.add_gradients, most):
+            (loss / ranks.count).backward()
+        ranks.add_gradients(parameters_of(optimizer))
+        optimizer.step()
+        return {name: value.detach() for name, value in model.named_parameters()}
+
+    alone = stepped(Ranks(), 10**6)
+    for each in together(count, lambda ranks: stepped(ranks, 10)):
+        for name, value in alone.items():
+            torch.testing.assert_close(each[name], value, rtol=1e-3, atol=1e-4, msg=name)
 
 
 def test_norms_outside_are_untouched() -> None:

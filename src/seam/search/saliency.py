@@ -39,14 +39,6 @@ def saliency(
     return {name: total / max(count, 1) for name, total in totals.items()}
 
 
-def magnitude(masks: MaskSet) -> dict[str, Tensor]:
-    """``weight ** 2``: one tensor a mask, of its shape. It needs no data.
-
-    Source: Han et al., NeurIPS 2015 (arXiv:1506.02626).
-    """
-    return {name: value.detach().square() for name, value in masks.originals().items()}
-
-
 @torch.no_grad()
 def start_from(masks: MaskSet | ChannelSet, importance: dict[str, Tensor]) -> None:
     """Set scores to the root of ``importance``, in units of its root mean over all weights.

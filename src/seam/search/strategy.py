@@ -12,7 +12,7 @@ from seam.core.config import Budget, Penalty, SearchConfig, Start
 from seam.masking.gates import ChannelSet
 from seam.masking.parametrization import Gate, MaskSet
 from seam.masking.ste import step
-from seam.search.saliency import magnitude, saliency
+from seam.search.saliency import saliency
 from seam.search.samples import Batch
 from seam.search.schedule import budget_at, rate_at
 
@@ -37,9 +37,9 @@ def by_saliency(look: Look) -> dict[str, Tensor]:
 
 
 def by_magnitude(look: Look) -> dict[str, Tensor]:
-    """``weight ** 2``, which needs no data."""
+    """``weight ** 2``, which needs no data (Han et al., NeurIPS 2015, arXiv:1506.02626)."""
     assert isinstance(look.masks, MaskSet)
-    return magnitude(look.masks)
+    return {name: value.detach().square() for name, value in look.masks.originals().items()}
 
 
 def by_both(look: Look) -> dict[str, Tensor]:
