@@ -12,6 +12,7 @@ those points. A method whose file is there already is passed over. Settings are 
 from __future__ import annotations
 
 import copy
+import re
 import sys
 import time
 from pathlib import Path
@@ -189,8 +190,8 @@ def main() -> None:
     whole = None
     for name in args.methods:
         shots = f"/{args.shots}" if args.shots else ""
-        stem = f"{args.problem}{shots}_{name}_{args.seed}".replace("/", "_").replace(", ", "_")
-        file = folder / f"{stem.replace(' ', '_')}.json"
+        stem = re.sub(r"[^\w-]+", "_", f"{args.problem}{shots}_{name}_{args.seed}")
+        file = folder / f"{stem}.json"
         if file.exists():
             continue
         method = METHODS[name]
