@@ -31,6 +31,7 @@ AXES = {
     "density": "density: kept share of the maskable weights, %",
     "macs": "non-zero multiply-accumulates, % of the base's",
 }
+TICKS = (1, 2, 5, 10, 20, 50, 100)
 ENOUGH = 3
 """Methods without which a problem's curves are no comparison."""
 
@@ -89,6 +90,8 @@ def _draw(axes: Any, runs: Sequence[Run], size: str, titles: Mapping[str, str]) 
     axes.set_ylabel(f"validation accuracy, % (n = {samples['validation']:,})", fontsize=9)
     title = f"{runs[0]['problem']}, {samples['train']:,} training images"
     axes.set_title(title, fontsize=10, loc="left")
+    low, high = axes.get_xlim()
+    axes.set_xticks([tick for tick in TICKS if low <= tick <= high])
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.xaxis.set_minor_formatter(lambda _value, _: "")
     axes.grid(alpha=0.25)
