@@ -224,12 +224,12 @@ class SearchConfig:
             isinstance(self.pressure, Penalty | Budget),
             f"pressure is {self.pressure}; give a Penalty or a Budget",
         )
+        one_of("start", self.start, get_args(Start))
         require(
             self.start == "ones" or isinstance(self.pressure, Budget),
             "a penalty presses on scores that start at one; give start 'ones', or a budget",
         )
         one_of("granularity", self.granularity, get_args(Granularity))
-        one_of("start", self.start, get_args(Start))
         one_of("head", self.head, get_args(Head))
         one_of("tune", self.tune, get_args(Tune))
         one_of("norm", self.norm, get_args(Norm))
