@@ -124,10 +124,17 @@ def _note(runs: Sequence[Values]) -> str:
     held, tested = (
         listed([run["samples"][part] for run in runs]) for part in ("validation", "test")
     )
+    named = sorted(
+        {
+            f"{run['problem']} with {run['samples']['train']:,} images"
+            for run in runs
+            if run["settings"]["search"]["precision"] == "bfloat16"
+        }
+    )
     return (
         "All in %, differences in points, on test images; in brackets the 95 % interval, of "
         f"several seeds lowest to highest. Chosen on validation images (n = {held}), tested on "
-        f"others (n = {tested})."
+        f"others (n = {tested})." + (f" Steps in bfloat16: {'; '.join(named)}." if named else "")
     )
 
 

@@ -31,6 +31,7 @@ def run(problem: str, method: str, seed: int, value: float) -> dict[str, Any]:
         "seed": seed,
         "samples": {"train": 9000, "validation": 1000, "test": 2000},
         "points": [{"steps": 40, "cpu_seconds": 9.6, "lost": 0}],
+        "settings": {"search": {"precision": "bfloat16" if method == "paper" else "float32"}},
         "hypervolume": {"density": value / 2, "macs": value / 3},
         "test": [{**tested, "size": None}, {**tested, "size": 0.1}],
         "environment": ENVIRONMENT,
@@ -128,6 +129,8 @@ def test_the_comparison_has_a_row_for_each_method(root: Path) -> None:
         "10",
     )
     assert paper["against restricted at 10 %"] == "no such point"
+    text = tables.render("searches", root, root / "README.md")
+    assert "Steps in bfloat16: resnet20/airplane with 9,000 images." in text
 
 
 def test_marks_are_counted_run_by_run() -> None:
