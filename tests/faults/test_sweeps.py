@@ -15,8 +15,8 @@ from forks import Server
 from sweeps import worker_at
 
 SEED = 1
-TASK_CPU_S = 6.0
-"""A worker imports what it needs in about as much, then searches."""
+TASK_CPU_S = 3.0
+"""What a worker takes at least, on a fast machine, to import what it needs and to search."""
 
 
 @pytest.mark.slow
