@@ -114,6 +114,38 @@ def ablation(runs: Sequence[Values]) -> str:
     return markdown(heads, rows if changed else [], _note(changed or runs))
 
 
+def speed(runs: Sequence[Values]) -> str:
+    """Wall seconds of whole searches, measured on an idle machine, beside the published one's."""
+    heads = [
+        *("problem", "training images", "method", "steps", "seconds in all", "to the picked point"),
+        *("times `paper`", "precision"),
+    ]
+    whole = {(r["problem"], r["method"]): r["points"][-1]["seconds"] for r in runs}
+    rows = []
+    for run in sorted(runs, key=lambda run: (run["problem"], run["method"])):
+        seconds = {point["epoch"]: point["seconds"] for point in run["points"]}
+        last, paper = run["points"][-1], whole.get((run["problem"], "paper"))
+        rows.append(
+            [
+                run["problem"],
+                f"{run['samples']['train']:,}",
+                run["method"],
+                f"{last['steps']:,}",
+                f"{last['seconds']:.0f}",
+                f"{seconds.get(run['test'][0]['epoch'], 0):.0f}",
+                f"{last['seconds'] / paper:.2f}" if paper else "",
+                run["settings"]["search"]["precision"],
+            ]
+        )
+    threads = listed([run["threads"] for run in runs])
+    note = (
+        f"One run each, seed 0, {threads} threads; measurements between epochs included, reading "
+        "data not. "
+        + provenance(runs[0] if runs else {}, "search_speed/*.json")
+    )
+    return markdown(heads, rows, note)
+
+
 def _sizes(runs: Sequence[Values]) -> list[float]:
     """Sizes fixed beforehand, largest first."""
     found = {row["size"] for run in runs for row in run["test"] if row["size"] is not None}
