@@ -120,11 +120,16 @@ def speed(runs: Sequence[Values]) -> str:
         *("problem", "training images", "method", "steps", "seconds in all", "to the picked point"),
         *("times `paper`", "precision"),
     ]
-    whole = {(r["problem"], r["method"]): r["points"][-1]["seconds"] for r in runs}
+    paper = {
+        (run["problem"], run["samples"]["train"]): run["points"][-1]["seconds"]
+        for run in runs
+        if run["method"] == "paper"
+    }
     rows = []
-    for run in sorted(runs, key=lambda run: (run["problem"], run["method"])):
+    for run in sorted(runs, key=lambda run: (run["problem"], run["samples"]["train"])):
         seconds = {point["epoch"]: point["seconds"] for point in run["points"]}
-        last, paper = run["points"][-1], whole.get((run["problem"], "paper"))
+        last = run["points"][-1]
+        published = paper.get((run["problem"], run["samples"]["train"]))
         rows.append(
             [
                 run["problem"],
@@ -133,15 +138,14 @@ def speed(runs: Sequence[Values]) -> str:
                 f"{last['steps']:,}",
                 f"{last['seconds']:.0f}",
                 f"{seconds.get(run['test'][0]['epoch'], 0):.0f}",
-                f"{last['seconds'] / paper:.2f}" if paper else "",
+                f"{last['seconds'] / published:.2f}" if published else "",
                 run["settings"]["search"]["precision"],
             ]
         )
     threads = listed([run["threads"] for run in runs])
     note = (
         f"One run each, seed 0, {threads} threads; measurements between epochs included, reading "
-        "data not. "
-        + provenance(runs[0] if runs else {}, "search_speed/*.json")
+        "data not. " + provenance(runs[0] if runs else {}, "search_speed/*.json")
     )
     return markdown(heads, rows, note)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import channel_tables
 import pytest
+import search_tables
 import tables
 
 SHARE = {"value": 0.95, "low": 0.94, "high": 0.96, "n": 2000}
@@ -131,6 +132,21 @@ def test_the_comparison_has_a_row_for_each_method(root: Path) -> None:
     assert paper["against restricted at 10 %"] == "no such point"
     text = tables.render("searches", root, root / "README.md")
     assert "Steps in bfloat16: resnet20/airplane with 9,000 images." in text
+
+
+def test_seconds_are_held_against_the_published_search_on_as_many_images() -> None:
+    runs = [{**run("a", name, 0, 0.9), "threads": 2} for name in ("default", "default", "paper")]
+    for number, each in enumerate(runs):
+        each["points"] = [{"epoch": 3, "steps": 40, "seconds": 10.0 * (number + 1)}]
+        each["test"] = [{"epoch": 3}]
+    runs[1]["samples"] = {"train": 500}
+    table = search_tables.speed(runs).splitlines()[2:5]
+    found = [[cell.strip() for cell in row.split("|")[2:8]] for row in table]
+    assert found == [
+        ["500", "default", "40", "20", "20", ""],
+        ["9,000", "default", "40", "10", "10", "0.33"],
+        ["9,000", "paper", "40", "30", "30", "1.00"],
+    ]
 
 
 def test_marks_are_counted_run_by_run() -> None:
