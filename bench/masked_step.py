@@ -145,12 +145,21 @@ def timed(step: Callable[[], None]) -> float:
 def child(kind: str, name: str, threads: int) -> None:
     """Peak memory of a few steps, over the process before the model was built."""
     torch.set_num_threads(threads)
-    before = peak_bytes()
     times = MEMORY_BATCHES.get(name, 1)
-    step = plain_step(name, times) if kind == "plain" else masked_step(name, kind, 100, times)
-    for _ in range(5):
+
+    def made() -> Callable[[], None]:
+        return plain_step(name, times) if kind == "plain" else masked_step(name, kind, 100, times)
+
+    print(json.dumps(peak_growth(made, 5)))
+
+
+def peak_growth(make: Callable[[], Callable[[], None]], steps: int) -> int:
+    """By how many bytes making a step, and taking some, raise this process's peak."""
+    before = peak_bytes()
+    step = make()
+    for _ in range(steps):
         step()
-    print(json.dumps(peak_bytes() - before))
+    return peak_bytes() - before
 
 
 def measured(script: str, threads: int, *words: str) -> Any:

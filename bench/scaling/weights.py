@@ -22,7 +22,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common import RESULTS, arguments, save
-from masked_step import Fixed, measured, peak_bytes, ticks, timed, training_step
+from masked_step import Fixed, measured, peak_growth, ticks, timed, training_step
 from scaling.model import exponent
 from torch import nn
 
@@ -89,11 +89,7 @@ def step_of(kind: str, size: Size, batch: Batch) -> Callable[[], None]:
 
 def memory(kind: str, name: str, batch: int) -> int:
     """Growth of the peak resident set over three steps, in bytes."""
-    before = peak_bytes()
-    step = step_of(kind, SIZES[name], batch_of(batch))
-    for _ in range(3):
-        step()
-    return peak_bytes() - before
+    return peak_growth(lambda: step_of(kind, SIZES[name], batch_of(batch)), 3)
 
 
 def turns(kind: str, name: str, batch: int) -> list[list[float]]:

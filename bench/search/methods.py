@@ -1,8 +1,8 @@
 """The methods of the comparison: settings that differ from the preset's, and parts of a strategy.
 
-All but `bitmask`, `paper` and `hard-concrete` have the settings of `default` but for one part:
-where scores start, which are kept, how they become bits, how the rest learns. Methods of a single
-look have fixed scores.
+All but `bitmask`, `paper`, `nncf` and `hard-concrete` have the settings of `default` but for one
+part: where scores start, which are kept, how they become bits, how the rest learns. Methods of a
+single look have fixed scores.
 """
 
 from __future__ import annotations

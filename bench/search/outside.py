@@ -8,6 +8,7 @@ Masks move at ``MASK_RATE``, no other was tried: they begin at 4.6 and have to c
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import nncf
 import torch
@@ -31,12 +32,16 @@ BACKBONE = "backbone."
 class NncfState(SearchState):
     """A model under NNCF's masks, seen as the state of one of our searches."""
 
-    def __init__(self, task: Task) -> None:
-        mine, _ = task.begin()
+    def __init__(self, task: Task, mine: SearchState) -> None:
         super().__init__(
-            **{name: getattr(mine, name) for name in ("config", "masks", "tuned", "whole")},
-            model=task.headed(), optimizers=[], strategy=mine.strategy,
-        )  # fmt: skip
+            config=mine.config,
+            model=task.headed(),
+            masks=mine.masks,
+            tuned=mine.tuned,
+            optimizers=[],
+            whole=mine.whole,
+            strategy=replace(mine.strategy, start=None),  # it looks at no data first
+        )
         self.maskable = mine.kept()
         self.model = nncf.prune(
             self.model,
@@ -72,7 +77,7 @@ class NncfWalk(Walk):
 
     def __init__(self, task: Task, observer: Observer) -> None:
         super().__init__(task, None, observer)
-        self.state = NncfState(task)
+        self.state = NncfState(task, self.state)
 
     def run(self, _recorded: object = None) -> None:
         """Train weights and masks together for all epochs."""

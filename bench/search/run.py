@@ -184,6 +184,10 @@ def main() -> None:
         parser.error(f"there is no problem '{args.problem}'; --list names them")
     torch.set_num_threads(args.threads)
     case = known[args.problem]
+    if args.whole_validation and not BASES[case.base].halved:
+        parser.error(
+            f"'{case.base}' has no validation images to keep; leave --whole-validation out"
+        )
     base = BASES[case.base].load(args.shared)
     facts, changes = (base.source, len(base.labels)), changes_of(args, case)
     folder = args.out or RESULTS / "search"

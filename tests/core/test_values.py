@@ -37,7 +37,11 @@ BAD: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (SearchConfig, {"head_epochs": -1}, "head epochs is -1; give a whole number, 0 or more"),
     (SearchConfig, {"distill": 1.1}, r"distill is 1.1; give a share in \[0, 1\]"),
     (SearchConfig, {"granularity": "wait"}, "granularity is 'wait'; give one of weight"),
-    (SearchConfig, {"start": "one"}, "start is 'one'; give one of ones, saliency, magnitude"),
+    (
+        SearchConfig,
+        {"start": "one"},
+        "start is 'one'; give one of ones, saliency, magnitude-saliency; did you mean",
+    ),
     (SearchConfig, {"precision": "bf16"}, "precision is 'bf16'; give one of float32, bfloat16"),
     (Safer, {"against": "trigger"}, "safer is 'trigger'; give one of attacks, triggers; did you"),
     (Safer, {"share": 0}, r"attacked share is 0; give a share in \(0, 1\]"),

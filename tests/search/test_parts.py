@@ -25,24 +25,27 @@ from seam.search.schedule import budget_at, rate_at
 from seam.search.strategy import Look, Strategy, by_both
 
 
-def test_saliency_is_weight_times_gradient_squared() -> None:
+def with_gradient() -> tuple[nn.Linear, Tensor, Tensor, Tensor]:
+    """A layer, inputs and targets, and the gradient of its weight on them."""
     torch.manual_seed(0)
     layer = nn.Linear(5, 3)
     inputs, targets = torch.randn(8, 5), torch.tensor([0, 1, 2, 0, 1, 2, 0, 1])
-    F.cross_entropy(layer(inputs), targets).backward()
-    expected = (layer.weight * layer.weight.grad).square().detach()
+    loss = F.cross_entropy(layer(inputs), targets)
+    (gradient,) = torch.autograd.grad(loss, layer.weight)
+    return layer, inputs, targets, gradient
+
+
+def test_saliency_is_weight_times_gradient_squared() -> None:
+    layer, inputs, targets, gradient = with_gradient()
+    expected = (layer.weight * gradient).square().detach()
     masks = attach(layer)
     found = saliency(masks, [lambda: F.cross_entropy(layer(inputs), targets)])
     assert torch.allclose(found["weight"], expected, rtol=1e-4, atol=1e-12)
 
 
 def test_the_default_start_is_between_magnitude_and_saliency() -> None:
-    torch.manual_seed(0)
-    layer = nn.Linear(5, 3)
-    inputs, targets = torch.randn(8, 5), torch.tensor([0, 1, 2, 0, 1, 2, 0, 1])
-    F.cross_entropy(layer(inputs), targets).backward()
-    assert layer.weight.grad is not None
-    expected = layer.weight.detach().abs() * layer.weight.grad.abs().sqrt()
+    layer, inputs, targets, gradient = with_gradient()
+    expected = layer.weight.detach().abs() * gradient.abs().sqrt()
     masks = attach(layer)
     batch = Batch(inputs, targets, torch.arange(8))
     look = Look(

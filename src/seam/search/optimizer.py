@@ -80,7 +80,7 @@ def steps_within(
 
     So the gradients of a large model are never all there at once. A step is the same as one after
     the pass, for nothing that is still to come reads a parameter whose gradient is complete. What
-    waits at the end stays for an ordinary step. Scores keep theirs: all share one divisor.
+    waits at the end stays for an ordinary step. `NormalizedSGD` needs all of its gradients at once.
 
     >>> weight = nn.Parameter(torch.ones(4))
     >>> with steps_within([torch.optim.SGD([weight], lr=0.1)], lambda _parameters: None, most=3):

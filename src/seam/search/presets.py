@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from seam.core.config import (
@@ -30,7 +31,7 @@ TAUGHT: dict[str, Any] = {**ADAPTS, "distill": 0.9, "temperature": 4.0, "views":
 SINGLE: dict[str, Any] = {
     **TAUGHT,
     "start": "magnitude-saliency",
-    "rates": Rates(score=0.01, head=0.01, tune=0.003, method="normalized"),
+    "rates": replace(ADAPTS["rates"], score=0.01),
 }
 """Single weights whose values adapt: a better start, which scores leave more slowly."""
 

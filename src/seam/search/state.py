@@ -18,7 +18,7 @@ from seam.masking.head import Headed
 from seam.masking.parametrization import MaskSet, attach, join, norm_parameters
 from seam.masking.ste import step
 from seam.search.compaction import Compaction
-from seam.search.optimizer import NormalizedSGD
+from seam.search.optimizer import NormalizedSGD, parameters_of
 from seam.search.strategy import Strategy
 
 _MOMENT, _ALIVE, _LEVELS, _FINETUNED = "moment/", "alive/", "levels", "finetuned"
@@ -154,7 +154,7 @@ class SearchState:
                 kind, name = full.removeprefix(_MOMENT).split("/", 1)
                 parameter = named[name]
                 for optimizer in self.optimizers:
-                    if any(parameter is p for g in optimizer.param_groups for p in g["params"]):
+                    if any(parameter is each for each in parameters_of(optimizer)):
                         optimizer.state[parameter][kind] = _like(value, parameter, optimizer)
         self.epoch, self.started = epoch, True
 
