@@ -25,7 +25,7 @@ from seam.exporting import sidecar  # noqa: F401  its error belongs to the table
 from seam.search.frontier import Point
 
 Call = Callable[..., "object"]
-COLOUR = re.compile(r"\x1b\[[0-9;]*3[0-7]")
+COLOUR = re.compile(r"\x1b\[[0-9;]*3(?:[0-7]m|8;)")  # of eight, or of 256 and more
 
 
 # ------------------------------------------------------------------------------------------ init
