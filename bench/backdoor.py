@@ -92,7 +92,7 @@ def row_of(method: str, name: str, shots: int, seed: int, shared: Path) -> dict[
     settings, data = settings_of(problem, method, shots, seed), str(shared / "data" / "cifar10")
     task = Task(base, problem, data, settings)
     model, density = result_of(method, base, task, data, shared)
-    measured, _ = figures_of(base.module, model, task.baselines, task.data.test)
+    measured, _ = figures_of(task.test_answers, model, task.baselines, task.data.test)
     found, _ = trigger_figures(subjects_of(task, model), TRIGGER)
     own, restricted = found["reengineered"], found["base"]["restricted"]
     return {

@@ -122,6 +122,26 @@ def sweep(found: Values | None) -> str:
     return markdown(heads, rows, note)
 
 
+def sweep_grid(found: Values | None) -> str:
+    """A grid whose runs share a groundwork, beside the same runs without one."""
+    seconds = (found or {}).get("seconds", {})
+    names = {"groundwork": "on one groundwork", "none": "each by itself"}
+    rows = [[names[way], _spread(each), f"{len(each)}"] for way, each in seconds.items()]
+    ratios = [a / b for a, b in zip(*(seconds.get(way, []) for way in names), strict=True)]
+    note = provenance(found or {}, "sweep_grid.json")
+    if found is not None:
+        settings = ", ".join(f"{name} {value}" for name, value in found["settings"].items())
+        equal = "are equal" if found["equal_adapters"] else "DIFFER"
+        note = (
+            f"`{found['label']}` of CIFAR-10 against the rest, a ResNet-20, {found['runs']} values "
+            f"of `final_density`, {settings}; one worker with one thread, start of Ray included; "
+            "medians, in brackets lowest and highest. Together in "
+            f"{median(ratios):.2f} of the time ({min(ratios):.2f} to {max(ratios):.2f}, in turns); "
+            f"the adapters {equal}. {note}"
+        )
+    return markdown(["runs", "seconds", "n"], rows, note)
+
+
 def _spread(values: Sequence[float]) -> str:
     return f"{median(values):,.0f} ({min(values):,.0f} to {max(values):,.0f})"
 

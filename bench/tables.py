@@ -335,6 +335,7 @@ def render(name: str, root: Path, document: Path) -> str:
         "scaling-samples": lambda: scaling_tables.samples(read("scaling/samples.json")),
         "scaling-paper": lambda: scaling_tables.paper(read("scaling/weights.json")),
         "sweep": lambda: scaling_tables.sweep(read("sweep.json")),
+        "sweep-grid": lambda: scaling_tables.sweep_grid(read("sweep_grid.json")),
         "commands": cli_tables.commands,
         "exit-codes": cli_tables.exit_codes,
         "ux": lambda: effort(read("ux.json")),

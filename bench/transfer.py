@@ -149,7 +149,7 @@ def theirs(
         say=lambda point: print(point, flush=True),
         statistics=args.base not in WITHOUT_STATISTICS,
     )
-    figures, _ = figures_of(task.compared.reader, model, task.baselines, task.data.test)
+    figures, _ = figures_of(task.test_answers, model, task.baselines, task.data.test)
     save_adapter(adapter, folder / "adapter")
     weights = sum(each.numel() for each in task.base.module.parameters())
     nonzero = sum(int((each != 0).sum()) for each in model.parameters())

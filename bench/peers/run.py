@@ -91,7 +91,7 @@ def row_of_peer(
     task = Task(base, problem, data, settings)
     found = tune(task, method, say=lambda point: print(point, flush=True))
     module, example = found.model.eval(), task.base.example()
-    figures, _ = figures_of(task.base.module, module, task.baselines, task.data.test)
+    figures, _ = figures_of(task.test_answers, module, task.baselines, task.data.test)
     base_macs, macs = (executed_macs(each, example) for each in (task.base.module, module))
     picked = found.points[found.picked - 1]
     pads = any(isinstance(each, PadShortcut) for each in base.module.modules())

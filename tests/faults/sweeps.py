@@ -15,17 +15,14 @@ from cases import contents, differences
 from forks import Ended, Running, Server
 from trials import Fault, Trial
 
-PROBLEMS = """\
-seven: 7
-few: ["3", 5]
-"""
+PROBLEMS, VALUES = "seven: 7\n", (0.2, 0.5)
 LOOK_S, ORPHANS_S = 0.1, 60.0
-TASK = "ray::run_problem"
+TASKS = ("ray::lay_groundwork", "ray::run_problem")
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep of two problems, and what it leaves when nothing happens to it.
+    """A sweep of one problem to two sizes, and what it leaves when nothing happens to it.
 
     Moments are of the processor time of the worker: the driver waits for it.
     """
@@ -51,9 +48,10 @@ class Sweep:
 
     def start(self, out: Path) -> Running:
         """The sweep, into ``out``."""
-        what = ("zoo:digits", "--data", "digits", "--epochs", "2", "--keep", "0.2", "--workers", 1)
+        what = ("zoo:digits", "--data", "digits", "--epochs", "2", "--workers", 1)
+        grid = ("--grid", f"keep={','.join(map(str, VALUES))}")
         where = ("--problems", self.problems, "--out", out, "--device", "cpu")
-        return self.server.start(["sweep", *what, *where])
+        return self.server.start(["sweep", *what, *grid, *where])
 
     def run(self, out: Path) -> Ended:
         """The sweep, to its end."""
@@ -82,7 +80,7 @@ def workers(running: Running) -> Iterator[tuple[psutil.Process, float]]:
     while running.process.is_alive():
         try:
             for each in psutil.Process(running.pid).children(recursive=True):
-                if each.cmdline()[:1] and each.cmdline()[0].startswith(TASK):
+                if each.cmdline()[:1] and each.cmdline()[0].startswith(TASKS):
                     times = each.cpu_times()
                     yield each, times.user + times.system
         except psutil.NoSuchProcess:
@@ -134,7 +132,7 @@ def half_written_run(trial: Trial[Sweep]) -> None:
         file = out / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(data)
-    part = out / "runs" / trial.moments.choice(["seven", "few"])
+    part = out / "runs" / f"seven-keep={trial.moments.choice(VALUES)}"
     name = trial.moments.choice(["report.json", "adapter/adapter.safetensors", "adapter/README.md"])
     data = (part / name).read_bytes()
     (part / name).write_bytes(data[: trial.moments.randrange(len(data) - 1)])

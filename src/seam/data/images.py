@@ -189,6 +189,11 @@ def _read_square(
     return to_square(image, side, preprocessing.interpolation)
 
 
+def is_streamed(samples: object) -> bool:
+    """Whether samples are images that are decoded again and again, as they do not fit in memory."""
+    return isinstance(samples, ImageSamples) and isinstance(samples.pixels, StreamedPixels)
+
+
 def read_pixels(
     source: ImageSource,
     preprocessing: Preprocessing,

@@ -12,6 +12,7 @@ from seam.artefacts.run import RunFolder
 from seam.core.problem import Problem
 from seam.data.folder import left_out
 from seam.data.prepare import DataSource
+from seam.jobs.groundwork import Groundwork
 from seam.jobs.observe import Observer, Silent
 from seam.jobs.plan import Plan, plan
 from seam.jobs.pushing import pushing
@@ -33,6 +34,7 @@ def reengineer(
     settings: Plan | None = None,
     observer: Observer | None = None,
     ranks: Ranks = ALONE,
+    groundwork: Groundwork | None = None,
 ) -> Result:
     """Search the weights of ``base`` that ``problem`` needs, remove the rest, and measure.
 
@@ -57,6 +59,7 @@ def reengineer(
         observer: told how the job gets on.
         ranks: from `seam.launched`, where several processes search together. Each calls this alike;
             the main one writes, the others see the same run folder.
+        groundwork: what a sweep's runs on one problem have in common; here by default made anew.
 
     Raises:
         SeamError: the input is bad; the message is one line and names the mend.
@@ -71,7 +74,7 @@ def reengineer(
         if folder is not None:
             folder.check(wanted)
         observer.stage("reading data")
-        task = Task(base, problem, data, settings)
+        task = Task(base, problem, data, settings, groundwork=groundwork)
         if task.data.stray:
             observer.stage(left_out(task.data.stray))
         return Walk(task, folder, observer, ranks)

@@ -54,13 +54,13 @@ class Costs:
 
 
 def test_figures(
-    reader: nn.Module, result: nn.Module, baselines: Baselines, test: Samples
+    answers: Tensor, result: nn.Module, baselines: Baselines, test: Samples
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Accuracy of baselines and result, over all and by label; and their predictions (n).
 
-    ``reader`` gives the answers that the baselines are functions of.
+    ``answers`` are the base's to these samples, (n, F), which the baselines are functions of.
     """
-    predictions = baselines.predictions(outputs_of(reader, test))
+    predictions = baselines.predictions(answers)
     predictions["reengineered"] = outputs_of(result, test).argmax(1)
     figures = {
         "accuracy": {

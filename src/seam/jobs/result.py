@@ -150,8 +150,8 @@ def measure(
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Everything that is measured on the finished model and the test data; and the predictions."""
     module, found = model.module, costs.of(adapter.masks)
-    compared, test = task.compared, task.data.test
-    figures, predictions = test_figures(compared.reader, module, compared.baselines, test)
+    answers, test = task.test_answers, task.data.test
+    figures, predictions = test_figures(answers, module, task.baselines, test)
     if model.facts["kind"] == "shrunk":  # what is there is what counts
         macs = executed_macs(module, task.base.example())
         found["macs"] |= {"theoretical": macs, "executed": macs}

@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -23,14 +24,19 @@ from seam.artefacts.run_settings import plain
 from seam.core.checks import at_least
 from seam.errors import ConfigError, MissingExtraError, RunFolderError, StorageError, in_line
 from seam.jobs.direct import named_source, recorded
+from seam.jobs.groundwork import common, same_start
 from seam.jobs.sweep_parts import Part
 from seam.jobs.sweep_state import Row, SweepState
-from seam.jobs.sweep_task import run_problem
+from seam.jobs.sweep_task import lay_groundwork, run_problem
 from seam.models.base import BaseModel
 from seam.models.load import BaseSpec
 
 SWEEP_FILE, TABLE_FILE = "sweep.yaml", "sweep.parquet"
 WAIT_S, LOOK_S = 1.0, 10.0
+SHARED_BY = 2
+"""Runs that a groundwork is laid for."""
+AHEAD = 2
+"""Tasks handed over for each CPU: of all at once, every groundwork would be laid before a run."""
 
 
 @dataclass(frozen=True)
@@ -141,17 +147,35 @@ def _run(
     state: SweepState,
     told: Callable[[Sequence[Row]], object],
 ) -> None:
-    """Have all parts searched; a task's result is None, or why its input is bad."""
-    task = ray.remote(run_problem).options(
-        num_cpus=workers.threads, num_gpus=workers.gpus, max_retries=workers.tries - 1
-    )
+    """Have all parts searched; a task's result is None, or why its input is bad.
 
-    def submit(part: Part) -> Any:
-        home = state.home(part)
-        return task.remote(base, part.problem, data, part.settings, home, device, workers.threads)
+    Parts with the same samples are searched one after the other, on one groundwork, which Ray
+    holds once a node and forgets with the last of them. A part that is tried again does without.
+    """
+    share = {"num_cpus": workers.threads, "num_gpus": workers.gpus}
+    retried = {**share, "max_retries": workers.tries - 1}
+    task, lay = (ray.remote(each).options(**retried) for each in (run_problem, lay_groundwork))
 
-    tasks, looked = {submit(part): (part, 1) for part in parts}, time.monotonic()
-    while tasks:
+    def submit(part: Part, groundwork: Any = None) -> Any:
+        where = state.home(part), device, workers.threads
+        return task.remote(base, part.problem, data, part.settings, *where, groundwork)
+
+    def submit_all(group: Sequence[Part]) -> dict[Any, tuple[Part, int]]:
+        groundwork = None
+        if len(group) >= SHARED_BY:
+            first = group[0]
+            starts = {same_start(part.settings) for part in group}
+            started = len(starts) == 1 and None not in starts
+            groundwork = lay.remote(
+                base, first.problem, data, first.settings, device, workers.threads, started
+            )
+        return {submit(part, groundwork): (part, 1) for part in group}
+
+    waiting, tasks = deque(_groups(parts)), dict[Any, tuple[Part, int]]()
+    looked = time.monotonic()
+    while tasks or waiting:
+        while waiting and len(tasks) < AHEAD * max(1, ray.cluster_resources().get("CPU", 1)):
+            tasks |= submit_all(waiting.popleft())
         done, _ = ray.wait(list(tasks), num_returns=1, timeout=WAIT_S)
         for each in done:
             part, count = tasks.pop(each)
@@ -170,6 +194,14 @@ def _run(
             with suppress(StorageError):
                 state.look()
         told(state.rows())
+
+
+def _groups(parts: Sequence[Part]) -> list[list[Part]]:
+    """Parts that can have a groundwork in common, each in the place of the first of them."""
+    found = dict[str, list[Part]]()
+    for part in parts:
+        found.setdefault(common(part.problem, part.settings), []).append(part)
+    return [*found.values()]
 
 
 def _check_folder(folder: Path) -> None:
@@ -219,6 +251,7 @@ def _ray(address: str | None) -> Any:
         MissingExtraError: it is not installed.
     """
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
+    os.environ.setdefault("RAY_ENABLE_ZERO_COPY_TORCH_TENSORS", "1")  # nobody writes to them
     if address is None and "ray" not in sys.modules:  # it reads this when it is imported
         os.environ.setdefault("RAY_AUTH_MODE", "token")
     try:

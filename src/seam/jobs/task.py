@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 from torch import Tensor, nn
@@ -11,9 +12,11 @@ from seam.artefacts.run import RunFolder
 from seam.core.problem import Problem
 from seam.data.prepare import DataSource, ProblemData, prepare
 from seam.errors import ConfigError
+from seam.evaluation.accuracy import outputs_of
 from seam.evaluation.cost import MacsMeter, WeightsMeter
 from seam.jobs.baselines import class_weights
 from seam.jobs.compared import compare
+from seam.jobs.groundwork import Groundwork
 from seam.jobs.latency_budget import latency_meter
 from seam.jobs.measure import Costs
 from seam.jobs.observe import Observer, Silent
@@ -46,15 +49,34 @@ def prepared(base: BaseModel, problem: Problem, data: DataSource, settings: Plan
 class Task:
     """A base model, a problem and its data, with the baselines: what search and evaluation need."""
 
-    def __init__(self, base: BaseModel, problem: Problem, data: DataSource, settings: Plan) -> None:
+    def __init__(
+        self,
+        base: BaseModel,
+        problem: Problem,
+        data: DataSource,
+        settings: Plan,
+        *,
+        groundwork: Groundwork | None = None,
+    ) -> None:
         base.check()
         check_images(base, settings.search)
         base = base.in_evaluation()
         self.base, self.problem, self.settings = base, problem, settings
         self._axes: Checked | None = None
-        self.data = prepared(base, problem, data, settings)
-        self.compared = compare(base, problem, self.data.search, seed=settings.seed)
+        if groundwork is not None:
+            self.data, self.compared = groundwork.data, groundwork.compared(base)
+        else:
+            self.data = prepared(base, problem, data, settings)
+            self.compared = compare(base, problem, self.data.search, seed=settings.seed)
+        self.groundwork = groundwork
         self.baselines = self.compared.baselines
+
+    @cached_property
+    def test_answers(self) -> Tensor:
+        """The base's answers to the test samples, (n, F)."""
+        if self.groundwork is not None:
+            return self.groundwork.test
+        return outputs_of(self.compared.reader, self.data.test)
 
     def provenance(self) -> dict[str, Any]:
         """What every figure of this task depends on, beside its settings."""

@@ -57,6 +57,9 @@ class Walk:
             self.folder.check_points([each.epoch for each in self.frontier])
         if not self.points and self.task.baselines.starts_well(self.state.model.head):
             self._record(0.0)
+        groundwork = self.task.groundwork
+        if groundwork is not None and groundwork.state is not None and not self.state.started:
+            self.state.load(groundwork.state, epoch=0)
         self.observer.begun(recorded or {}, [each.to_dict() for each in self.points])
         self.observer.stage("searching")
         clock, spent = time.monotonic(), self.seconds

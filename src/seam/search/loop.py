@@ -29,7 +29,7 @@ CALIBRATION_BATCHES = 8
 SEEDS_APART = 1_000_003
 MOST_EPOCHS = 500_000  # views are drawn with the seeds above those of epochs
 
-__all__ = ["SearchState", "answers", "batches_of", "begin", "in_precision", "search"]
+__all__ = ["SearchState", "answers", "batches_of", "begin", "in_precision", "search", "start"]
 
 
 def search(
@@ -53,12 +53,7 @@ def search(
     """
     steps = math.ceil(len(data.train) / config.batch_size)
     if not state.started:
-        if state.statistics:
-            batches = batches_of(data.train, config, seed=seed, epoch=-1)
-            images = (batch.images for batch in islice(batches, CALIBRATION_BATCHES))
-            calibrate(state.model.backbone, state.tuned, images)
-        _start(state, data.train, config, objective, seed, ranks)
-        state.started = True
+        start(state, data.train, config, objective, seed=seed, ranks=ranks)
     while not _over(state, config):
         pressure = config.pressure if state.finetuned is None else None
         head_only = config.head_epochs > 0 and state.epoch % config.head_epochs == 0
@@ -86,6 +81,28 @@ def search(
             state.strategy.keep(state.masks, kept, True)
         ranks.check_same(state.tensors(), state.epoch)
         yield _mean(total, step + 1, state.epoch)
+
+
+def start(
+    state: SearchState,
+    train: Samples,
+    config: SearchConfig,
+    objective: Objective,
+    *,
+    seed: int,
+    ranks: Ranks = ALONE,
+) -> None:
+    """Set what the first step begins with: norm statistics of the samples, and scores.
+
+    `search` does it where the state has not ``started``. How far and how fast a search goes is
+    without influence: pressure, rates and epochs.
+    """
+    if state.statistics:
+        batches = batches_of(train, config, seed=seed, epoch=-1)
+        images = (batch.images for batch in islice(batches, CALIBRATION_BATCHES))
+        calibrate(state.model.backbone, state.tuned, images)
+    _set_scores(state, train, config, objective, seed, ranks)
+    state.started = True
 
 
 def _backward(
@@ -177,14 +194,14 @@ def _walk_down(
     level, within = place(config.pressure, progress)
     if level > state.level:
         state.level = level
-        _start(state, train, config, objective, seed, ranks)
+        _set_scores(state, train, config, objective, seed, ranks)
     if within >= config.pressure.fall and state.compactions <= level:
         state.strategy.keep(state.masks, state.strategy.share(config.pressure, progress), True)
         state.compact()
         state.compactions = level + 1
 
 
-def _start(
+def _set_scores(
     state: SearchState,
     train: Samples,
     config: SearchConfig,
