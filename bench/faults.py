@@ -1,6 +1,7 @@
 """Injected faults: what is left of a run or a sweep that is killed, starved, cut off or crowded.
 
     python bench/faults.py --seed 0 --each 8                     # as root, for disks that fill up
+    python bench/faults.py --seed 0 --each 8 --cases sweep       # other cases' rows stay
     python bench/faults.py --seed 0 --only "weights/kill -9/3"   # one trial again
 
 A trial harms a run with a small search at a moment drawn over the whole of an unbroken run, then
@@ -11,12 +12,13 @@ kind, the longer ones a part of them (`EVERY`). The results are written after ea
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,16 +33,16 @@ from kinds import KINDS, NEED_DISK
 from sweeps import SWEEP_KINDS, Sweep
 from trials import Fault, Trial
 
-EVERY = {"weights": 1, "channels": 8, "transfer": 8, "sweep": 8}
+EVERY = {"weights": 1, "channels": 8, "transfer": 8, "sweep": 1}
 COUNTS = ("trials", "injected", "survived", "refused", "lost")
 BLOWS = 10
 
 
-def names(each: int) -> Iterator[tuple[str, str, int]]:
+def names(cases: Collection[str], each: int) -> Iterator[tuple[str, str, int]]:
     """Case, kind and number of every trial."""
     for number in range(each):
         for case, every in EVERY.items():
-            if number % every == 0:
+            if case in cases and number % every == 0:
                 for kind in SWEEP_KINDS if case == "sweep" else KINDS:
                     if kind not in NEED_DISK or not why_not():
                         yield case, kind, number
@@ -71,16 +73,30 @@ def tried(trial: Trial[Any], kind: str) -> dict[str, Any]:
     }
 
 
+def others(
+    file: Path, cases: Collection[str]
+) -> tuple[dict[tuple[str, str], dict[str, int]], list[dict[str, Any]], float]:
+    """Rows, failures and seconds that the file has of other cases than these."""
+    found = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"rows": []}
+    kept = [row for row in found["rows"] if row["case"] not in cases]
+    rows = {(r["case"], r["kind"]): {name: r[name] for name in COUNTS} for r in kept}
+    failures = [f for f in found.get("failures", []) if f["trial"].split("/")[0] not in cases]
+    return rows, failures, found.get("seconds", 0.0) if kept else 0.0
+
+
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--each", type=int, default=8, help="trials of a kind, for weights")
+    parser.add_argument("--cases", nargs="+", choices=list(EVERY), default=list(EVERY))
     parser.add_argument("--only", help="CASE/KIND/NUMBER: that trial alone; writes nothing")
     args = parser.parse_args()
-    start, rows, failures = time.monotonic(), {}, []
+    file = args.out or RESULTS / "reliability" / "faults.json"
+    rows, failures, spent = others(file, args.cases)
+    start = time.monotonic() - spent
     with tempfile.TemporaryDirectory() as scratch:
         server, cases = Server(Path(scratch)), {}
-        for case, kind, number in names(args.each):
+        for case, kind, number in names(args.cases, args.each):
             name = f"{case}/{kind}/{number}"
             if args.only not in (None, name):
                 continue
@@ -106,7 +122,7 @@ def main() -> None:
                     "seconds": round(time.monotonic() - start),
                     "threads": 1,
                 }
-                save(args.out or RESULTS / "reliability" / "faults.json", document)
+                save(file, document)
 
 
 if __name__ == "__main__":
