@@ -19,6 +19,7 @@ from seam.jobs.observe import Observer
 from seam.jobs.plan import Plan, plan
 from seam.jobs.task import Task
 from seam.jobs.walk import Walk
+from seam.search.presets import SINGLE
 from seam.search.state import SearchState
 from seam.search.strategy import by_magnitude
 
@@ -91,6 +92,7 @@ ABLATIONS: dict[str, Method] = {
     "one level": ablated(levels=1),
     "eight views": ablated(views=8),
     "a third of the rate": ablated(tune_lr=0.001),
+    "steps of any length": ablated(rates=replace(SINGLE["rates"], most=None)),
 }
 METHODS: dict[str, Method] = {
     "default": Method(),

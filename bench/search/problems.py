@@ -56,7 +56,7 @@ class Base:
 
 BASES = {
     "resnet20": Base(resnet20, "cifar10"),
-    "vgg16": Base(vgg16, "cifar10"),
+    "vgg16": Base(vgg16, "cifar10", settings={"final_density": 0.01}),
     "resnet20-signs": Base(
         signs_resnet20, "gtsrb", settings={"augment": "crop", "final_density": 0.02}
     ),

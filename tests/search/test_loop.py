@@ -299,3 +299,29 @@ def test_steps_within_the_backward_pass_are_those_after_it(
     run(within, data, config)
     assert same(after.tensors(), within.tensors())
     assert (max(most) == 1) == (accumulate == 1)
+
+
+def test_no_step_moves_weights_by_more_than_their_share(base: nn.Module, data: SearchData) -> None:
+    """Where weights are small, so is the step: a network with the same answers in other units."""
+    config = replace(SHORT, tune="all", rates=replace(SHORT.rates, tune=0.05, most=1 / 16))
+    state = started(base, config)
+    before = {name: value.detach().clone() for name, value in state.tuned.items()}
+    batch = next(iter(data.train.shuffled(32, seed=0)))
+    state.begin_epoch(search_scores=False)
+    Objective()(state.model(batch.images), batch).backward()
+    for optimizer in state.optimizers:
+        optimizer.step()
+    for name, value in state.tuned.items():
+        size = float(before[name].square().mean().sqrt())
+        moved = float((value - before[name]).detach().abs().max())
+        bound = min(0.05, size / 16) if value.ndim > 1 else 0.05
+        assert 0.45 * bound < moved < 1.01 * bound, name
+
+
+def test_a_bound_that_is_not_reached_changes_nothing(base: nn.Module, data: SearchData) -> None:
+    plain = replace(SHORT, tune="all")
+    bounded = replace(plain, rates=replace(SHORT.rates, most=10.0))
+    found = [started(base, config) for config in (plain, bounded)]
+    for state, config in zip(found, (plain, bounded), strict=True):
+        run(state, data, config)
+    assert same(found[0].tensors(), found[1].tensors())

@@ -31,9 +31,9 @@ TAUGHT: dict[str, Any] = {**ADAPTS, "distill": 0.9, "temperature": 4.0, "views":
 SINGLE: dict[str, Any] = {
     **TAUGHT,
     "start": "magnitude-saliency",
-    "rates": replace(ADAPTS["rates"], score=0.01),
+    "rates": replace(ADAPTS["rates"], score=0.01, most=1 / 16),
 }
-"""Single weights whose values adapt: a better start, which scores leave more slowly."""
+"""Single weights whose values adapt: a better start, left more slowly, and short steps."""
 
 
 PUBLISHED = {

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from seam.core.config import Budget, SearchConfig
+from seam.core.config import Budget, Rates, SearchConfig
 from seam.masking.axes import Axis
 from seam.masking.gates import ChannelSet, Meter, Rules, attach_channels
 from seam.masking.head import Headed
@@ -275,7 +276,7 @@ def _optimizers(
     scores = list(masks.scores().values())
     others = [
         {"params": list(model.head.parameters()), "lr": rates.head},
-        {"params": list(tuned.values()), "lr": rates.tune},
+        *_tuned_groups(tuned, rates),
     ]
     found: list[torch.optim.Optimizer]
     if rates.method == "adam":
@@ -286,6 +287,18 @@ def _optimizers(
         for group in optimizer.param_groups:
             group["full_lr"] = group["lr"]
     return found
+
+
+def _tuned_groups(tuned: Mapping[str, nn.Parameter], rates: Rates) -> list[dict[str, Any]]:
+    """Tuned parameters by their rate: that of the settings first, then its halves."""
+    found: dict[int, list[nn.Parameter]] = {0: []}
+    for value in tuned.values():
+        halvings = 0
+        if rates.most is not None and value.ndim > 1 and rates.tune > 0:
+            size = float(value.detach().square().mean().sqrt())
+            halvings = math.ceil(math.log2(max(1.0, rates.tune / max(rates.most * size, 1e-12))))
+        found.setdefault(halvings, []).append(value)
+    return [{"params": found[n], "lr": rates.tune / 2**n} for n in sorted(found)]
 
 
 def share_kept(masks: Mapping[str, Tensor]) -> float:
