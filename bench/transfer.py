@@ -2,6 +2,7 @@
 
     python bench/transfer.py resnet20 flowers --seed 0 --students runs/transfer
     python bench/transfer.py resnet20 gtsrb --shots 40 --methods seam safer --removed 0.5 ...
+    python bench/transfer.py mobilenet flowers --epochs 10 --recipe adam --rate 0.0003 --out F...
 
 What a student inherits is how often attacks that were made on the base flip it. All have the same
 data split, batches and number of steps; the head that they start from is trained on the frozen base

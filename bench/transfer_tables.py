@@ -23,17 +23,19 @@ ATTACKS = ("features", "logits")
 
 
 def students(files: Sequence[Values]) -> str:
-    """Accuracy and inheritance, one row a target, method and share removed; seeds together."""
+    """Accuracy and inheritance, one row a target, budget, method and share; seeds together."""
     heads = [
-        *("base", "target", "method", "removed", "test accuracy", "base's features attacked"),
+        *("base", "target", "steps", "method", "removed"),
+        *("test accuracy", "base's features attacked"),
         *("base's logits attacked", "student attacked", "weights left", "CPU s", "seeds"),
     ]
     groups, rows = _groups(files), []
-    for (base, target, method, removed), group in groups.items():
+    for (base, target, steps, method, removed), group in groups.items():
         rows.append(
             [
                 base,
                 target,
+                f"{steps:,}",
                 *_named(method, removed),
                 over_seeds([row["accuracy"]["reengineered"] for row in group]),
                 *(
@@ -51,40 +53,47 @@ def students(files: Sequence[Values]) -> str:
         f"{listed([row['inheritance']['attacked'] for row in every])} of them. One seed: the "
         "95 % interval; several: the mean, lowest to highest. *Attacked* is how many of the "
         "samples that the student gets right are then wrong. "
-        f"{listed([row['steps'] for row in every])} steps of "
-        f"{listed([row['batch_size'] for row in every])} images. "
+        f"Steps of {listed([row['batch_size'] for row in every])} images. "
         + provenance(files[0] if files else {}, "transfer/*.json")
     )
     return markdown(heads, rows, note)
 
 
 def reductions(files: Sequence[Values]) -> str:
-    """What a method inherits less than fine-tuning on the same seeds, and what that costs."""
-    heads = ["base", "target", "method", "removed", "accuracy", *(f"less by {a}" for a in ATTACKS)]
+    """What a method inherits less than fine-tuning on the same seeds, and what that costs.
+
+    Means are of the longest runs of each pair of base and target.
+    """
+    heads = [
+        *("base", "target", "steps", "method", "removed", "accuracy"),
+        *(f"less by {attack}" for attack in ATTACKS),
+    ]
     groups = _groups(files)
-    rows, every = [], defaultdict(list)
-    for (base, target, method, removed), group in groups.items():
-        plain = {row["seed"]: row for row in groups.get((base, target, "finetune", 0.0), [])}
+    rows, every = [], defaultdict[tuple[str, float], dict[tuple[str, str], dict[str, float]]](dict)
+    for (base, target, steps, method, removed), group in groups.items():
+        tuned = groups.get((base, target, steps, "finetune", 0.0), [])
+        plain = {row["seed"]: row for row in tuned}
         pairs = [(row, plain[row["seed"]]) for row in group if row["seed"] in plain]
         if method == "finetune" or not pairs:
             continue
         found = _against(pairs)
-        every[method, removed].append(found)
-        rows.append([base, target, *_line(method, removed, found)])
-    for (method, removed), found in every.items():
-        if len(found) > 1:
-            mean = {key: sum(each[key] for each in found) / len(found) for key in found[0]}
-            rows.append([f"mean of {len(found)}", "", *_line(method, removed, mean)])
+        every[method, removed][base, target] = found  # steps come in their order
+        rows.append([base, target, f"{steps:,}", *_line(method, removed, found)])
+    for (method, removed), pair in every.items():
+        if len(pair) > 1:
+            each = [*pair.values()]
+            mean = {key: sum(found[key] for found in each) / len(each) for key in each[0]}
+            rows.append([f"mean of {len(each)}", "", "", *_line(method, removed, mean)])
     note = (
         "Accuracy: points above fine-tuning on the same seeds. Less: 1 - rate / fine-tuning's "
-        "rate, in %, of rates that are means over seeds."
+        "rate, in %, of rates that are means over seeds. Means are of the longest runs."
     )
     return markdown(heads, rows, note)
 
 
 def _groups(files: Iterable[Values]) -> dict[tuple[Any, ...], list[Values]]:
     rows = (row for found in files for row in found["rows"])
-    return by_method(rows, ("base", "target", "method", "removed"), [*NAMES])
+    return by_method(rows, ("base", "target", "steps", "method", "removed"), [*NAMES])
 
 
 def _against(pairs: Sequence[tuple[Values, Values]]) -> dict[str, float]:

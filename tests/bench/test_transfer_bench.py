@@ -81,11 +81,15 @@ def test_rows_have_the_same_split_and_steps(base: seam.BaseModel, tmp_path: Path
 
 
 def test_less_is_against_fine_tuning_on_the_same_seed() -> None:
-    def row(method: str, seed: int, accuracy: float, rate: float) -> dict[str, Any]:
+    """And with the same number of steps; means are of the longest runs."""
+
+    def row(method: str, seed: int, accuracy: float, rate: float, **more: Any) -> dict[str, Any]:
         share = {"low": 0.0, "high": 1.0, "n": 10}
         return {
             "base": "zoo:digits",
             "target": "digits",
+            "steps": 100,
+            **more,
             "method": method,
             "seed": seed,
             "removed": 0.5 if method == "seam" else 0.0,
@@ -95,6 +99,12 @@ def test_less_is_against_fine_tuning_on_the_same_seed() -> None:
 
     rows = [row("finetune", 0, 0.9, 0.4), row("seam", 0, 0.88, 0.1), row("seam", 1, 0.1, 0.9)]
     assert "| seam | 50 | -2.0 | 75.0 | 75.0 |" in transfer_tables.reductions([{"rows": rows}])
+    rows += [row("finetune", 0, 0.9, 0.4, steps=900), row("seam", 0, 0.91, 0.2, steps=900)]
+    rows += [row("finetune", 0, 0.9, 0.4, target="b"), row("seam", 0, 0.89, 0.1, target="b")]
+    table = transfer_tables.reductions([{"rows": rows}])
+    assert "| 100 | seam | 50 | -2.0 | 75.0 | 75.0 |" in table
+    assert "| 900 | seam | 50 | 1.0 | 50.0 | 50.0 |" in table
+    assert "| mean of 2 |  |  | seam | 50 | 0.0 | 62.5 | 62.5 |" in table
 
 
 def test_smallest_weights_are_drawn_anew_and_others_stay(task: Task) -> None:
