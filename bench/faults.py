@@ -75,13 +75,13 @@ def tried(trial: Trial[Any], kind: str) -> dict[str, Any]:
 
 def others(
     file: Path, cases: Collection[str]
-) -> tuple[dict[tuple[str, str], dict[str, int]], list[dict[str, Any]], float]:
-    """Rows, failures and seconds that the file has of other cases than these."""
+) -> tuple[dict[tuple[str, str], dict[str, int]], list[dict[str, Any]]]:
+    """Rows and failures that the file has of other cases than these."""
     found = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"rows": []}
     kept = [row for row in found["rows"] if row["case"] not in cases]
     rows = {(r["case"], r["kind"]): {name: r[name] for name in COUNTS} for r in kept}
     failures = [f for f in found.get("failures", []) if f["trial"].split("/")[0] not in cases]
-    return rows, failures, found.get("seconds", 0.0) if kept else 0.0
+    return rows, failures
 
 
 def main() -> None:
@@ -92,8 +92,8 @@ def main() -> None:
     parser.add_argument("--only", help="CASE/KIND/NUMBER: that trial alone; writes nothing")
     args = parser.parse_args()
     file = args.out or RESULTS / "reliability" / "faults.json"
-    rows, failures, spent = others(file, args.cases)
-    start = time.monotonic() - spent
+    rows, failures = others(file, args.cases)
+    start = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch:
         server, cases = Server(Path(scratch)), {}
         for case, kind, number in names(args.cases, args.each):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -47,17 +46,14 @@ def test_a_run_on_it_is_as_it_would_be_alone(
     found = lay_groundwork(BASE, problem, "digits", settings, "cpu", 1, started)
     assert found is not None
     assert (found.state is not None) == started
-    passed = pickle.loads(pickle.dumps(found))
     alone, shared = tmp_path / "alone", tmp_path / "shared"
     assert run_problem(BASE, problem, "digits", settings, str(alone), "cpu", 1) is None
     for name in ("prepared", "compare"):
         monkeypatch.delattr(tasks, name)
-    assert run_problem(BASE, problem, "digits", settings, str(shared), "cpu", 1, passed) is None
+    assert run_problem(BASE, problem, "digits", settings, str(shared), "cpu", 1, found) is None
     assert adapter(shared) == adapter(alone)
-    for name in ("history.csv", "frontier.json", "predictions.safetensors"):
-        files = [folder / name for folder in (shared, alone)]
-        assert files[0].exists() == files[1].exists()
-        assert not files[0].exists() or files[0].read_bytes() == files[1].read_bytes()
+    for name in ("history.jsonl", "frontier.json", "measured/predictions.safetensors"):
+        assert (shared / name).read_bytes() == (alone / name).read_bytes(), name
 
 
 def test_a_run_that_was_broken_off_goes_on(tmp_path: Path) -> None:
@@ -118,7 +114,7 @@ def test_there_is_none(
 
 
 def test_a_sweep_makes_it_once_a_problem(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """For the values of a grid; a problem that has one run alone gets none."""
+    """For the values of a grid, whose runs are as alone; a problem that has one run gets none."""
 
     def laid(*arguments: Any) -> Any:
         (tmp_path / f"laid {arguments[1].outputs[-1]}").touch(exist_ok=False)
@@ -137,6 +133,12 @@ def test_a_sweep_makes_it_once_a_problem(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert [row["state"] for row in rows] == ["finished"] * 3
     told = sorted(file.name for file in tmp_path.iterdir() if file.is_file())
     assert told == ["laid 3", "on 3-final_density=0.1", "on 3-final_density=0.2", "without 7"]
+    for part in parts:
+        alone = tmp_path / "alone" / part.name
+        assert (
+            run_problem(BASE, part.problem, "digits", part.settings, str(alone), "cpu", 1) is None
+        )
+        assert adapter(tmp_path / "sweep" / "runs" / part.name) == adapter(alone)
 
 
 def test_a_sweep_does_without_what_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

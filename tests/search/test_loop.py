@@ -15,7 +15,7 @@ from seam.masking.head import attach_head
 from seam.search import loop
 from seam.search.loop import SearchState, begin, search
 from seam.search.objective import Objective
-from seam.search.optimizer import parameters_of, steps_within
+from seam.search.optimizer import optimizers_of, parameters_of, steps_within
 from seam.search.presets import preset
 from seam.search.samples import Batch, SearchData
 
@@ -325,3 +325,12 @@ def test_a_bound_that_is_not_reached_changes_nothing(base: nn.Module, data: Sear
     for state, config in zip(found, (plain, bounded), strict=True):
         run(state, data, config)
     assert same(found[0].tensors(), found[1].tensors())
+
+
+def test_what_has_no_size_yet_has_no_bound() -> None:
+    values = [torch.full((2, 2), 0.011), torch.zeros(2, 2), torch.empty(0, 2)]
+    tuned = [nn.Parameter(value) for value in values]
+    rates = replace(SHORT.rates, tune=0.005, most=1 / 16)
+    _, adam = optimizers_of([nn.Parameter(torch.ones(2))], [], tuned, rates)
+    found = {id(p): group["lr"] for group in adam.param_groups for p in group["params"]}
+    assert [found[id(value)] for value in tuned] == [0.005 / 8, 0.005, 0.005]

@@ -35,7 +35,7 @@ def run_problem(
     """
     torch.set_num_threads(threads)
     try:
-        loaded = _loaded(json.dumps(base.to_dict(), sort_keys=True), device)
+        loaded = _loaded(base, device)
         reengineer(loaded, problem, data, out=out, settings=settings, groundwork=groundwork)
     except SeamError as error:
         return str(error)
@@ -67,7 +67,7 @@ def lay_groundwork(
         return None
     torch.set_num_threads(threads)
     try:
-        loaded = _loaded(json.dumps(base.to_dict(), sort_keys=True), device)
+        loaded = _loaded(base, device)
         task = Task(loaded, problem, data, settings)
         parts = task.data.search.train, task.data.search.validation, task.data.test
         if any(map(is_streamed, parts)):
@@ -84,7 +84,11 @@ def lay_groundwork(
     return Groundwork(task.data, task.baselines, *answers, tensors)
 
 
-@lru_cache(maxsize=1)
-def _loaded(base: str, device: str) -> BaseModel:
+def _loaded(base: BaseSpec, device: str) -> BaseModel:
     """The base model, which a worker's process loads once for all of its problems."""
+    return _load(json.dumps(base.to_dict(), sort_keys=True), device)
+
+
+@lru_cache(maxsize=1)
+def _load(base: str, device: str) -> BaseModel:
     return BaseSpec(**json.loads(base)).load(device)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from seam.core.config import Rates
 
 MOST_WAITING = 2**24
 """Elements of gradients (64 MiB) that wait for a step while a backward pass goes on."""
@@ -132,3 +135,36 @@ class _Early:
 def parameters_of(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
     """All parameters that an optimizer steps, group by group."""
     return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
+def optimizers_of(
+    scores: Iterable[nn.Parameter],
+    head: Iterable[nn.Parameter],
+    tuned: Iterable[nn.Parameter],
+    rates: Rates,
+) -> list[torch.optim.Optimizer]:
+    """What moves the scores, the head and what else is tuned; ``full_lr`` is each group's rate."""
+    moved = list(scores)
+    others = [{"params": list(head), "lr": rates.head}, *_by_rate(tuned, rates)]
+    found: list[torch.optim.Optimizer]
+    if rates.method == "adam":
+        found = [torch.optim.Adam([{"params": moved, "lr": rates.score}, *others])]
+    else:
+        found = [NormalizedSGD(moved, lr=rates.score), torch.optim.Adam(others)]
+    for optimizer in found:
+        for group in optimizer.param_groups:
+            group["full_lr"] = group["lr"]
+    return found
+
+
+def _by_rate(tuned: Iterable[nn.Parameter], rates: Rates) -> list[dict[str, Any]]:
+    """Groups of tuned parameters: those at the rate of the settings first, then at its halves."""
+    found: dict[int, list[nn.Parameter]] = {0: []}
+    for value in tuned:
+        halvings = 0
+        if rates.most is not None and value.ndim > 1:
+            bound = rates.most * float(value.detach().square().mean().sqrt())
+            if 0 < bound < rates.tune:  # what has no size yet has no bound
+                halvings = math.ceil(math.log2(rates.tune / bound))
+        found.setdefault(halvings, []).append(value)
+    return [{"params": found[n], "lr": rates.tune / 2**n} for n in sorted(found)]

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from seam.core.config import Budget, Rates, SearchConfig
+from seam.core.config import Budget, SearchConfig
 from seam.masking.axes import Axis
 from seam.masking.gates import ChannelSet, Meter, Rules, attach_channels
 from seam.masking.head import Headed
 from seam.masking.parametrization import MaskSet, attach, join, norm_parameters
 from seam.masking.ste import step
 from seam.search.compaction import Compaction
-from seam.search.optimizer import NormalizedSGD, parameters_of
+from seam.search.optimizer import NormalizedSGD, optimizers_of, parameters_of
 from seam.search.strategy import Strategy
 
 _MOMENT, _ALIVE, _LEVELS, _FINETUNED = "moment/", "alive/", "levels", "finetuned"
@@ -244,7 +243,8 @@ def _set_up(
     for parameter in tuned.values():
         parameter.requires_grad_(True)
     model.eval()  # dropout is off; norm layers keep their statistics unless they are trained
-    optimizers = _optimizers(masks, model, tuned, config)
+    head = model.head.parameters()
+    optimizers = optimizers_of(masks.scores().values(), head, tuned.values(), config.rates)
     strategy = Strategy.of(config)
     return SearchState(config, model, masks, tuned, optimizers, whole, strategy, statistics)
 
@@ -264,41 +264,6 @@ def _tuned(backbone: nn.Module, tune: str) -> dict[str, nn.Parameter]:
     everything = dict(backbone.named_parameters())
     biases = {name: value for name, value in everything.items() if name.endswith("bias")}
     return {"none": {}, "norm": {**norm_parameters(backbone), **biases}, "all": everything}[tune]
-
-
-def _optimizers(
-    masks: MaskSet | ChannelSet,
-    model: Headed,
-    tuned: Mapping[str, nn.Parameter],
-    config: SearchConfig,
-) -> list[torch.optim.Optimizer]:
-    rates = config.rates
-    scores = list(masks.scores().values())
-    others = [
-        {"params": list(model.head.parameters()), "lr": rates.head},
-        *_tuned_groups(tuned, rates),
-    ]
-    found: list[torch.optim.Optimizer]
-    if rates.method == "adam":
-        found = [torch.optim.Adam([{"params": scores, "lr": rates.score}, *others])]
-    else:
-        found = [NormalizedSGD(scores, lr=rates.score), torch.optim.Adam(others)]
-    for optimizer in found:
-        for group in optimizer.param_groups:
-            group["full_lr"] = group["lr"]
-    return found
-
-
-def _tuned_groups(tuned: Mapping[str, nn.Parameter], rates: Rates) -> list[dict[str, Any]]:
-    """Tuned parameters by their rate: that of the settings first, then its halves."""
-    found: dict[int, list[nn.Parameter]] = {0: []}
-    for value in tuned.values():
-        halvings = 0
-        if rates.most is not None and value.ndim > 1 and rates.tune > 0:
-            size = float(value.detach().square().mean().sqrt())
-            halvings = math.ceil(math.log2(max(1.0, rates.tune / max(rates.most * size, 1e-12))))
-        found.setdefault(halvings, []).append(value)
-    return [{"params": found[n], "lr": rates.tune / 2**n} for n in sorted(found)]
 
 
 def share_kept(masks: Mapping[str, Tensor]) -> float:
