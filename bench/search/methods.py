@@ -85,6 +85,7 @@ ABLATIONS: dict[str, Method] = {
     "from saliency, three times the scores' rate": ablated(start="saliency", score_lr=0.03),
     "norm and biases": ablated(tune="norm"),
     "statistics stay": ablated(norm="frozen"),
+    "statistics follow": ablated(norm="train"),
     "true labels": ablated(distill=0.0),
     "temperature 1": ablated(temperature=1.0),
     "one answer an image": ablated(views=0),

@@ -13,7 +13,8 @@ from seam.core.preprocessing import Preprocessing
 from seam.core.problem import Problem
 from seam.data.config import DataConfig
 from seam.data.decode import CorruptImageError
-from seam.data.prepare import ProblemData, choose, enough, prepare
+from seam.data.prepare import ProblemData, choose, prepare
+from seam.data.split import enough
 from seam.errors import ConfigError, DataError, LabelError
 from seam.models.zoo import CIFAR10_LABELS
 
@@ -142,6 +143,39 @@ def test_own_validation_split_is_used(parquet_folder: Any) -> None:
     assert len(split.test) == 40
 
 
+@pytest.mark.parametrize(("settings", "validation"), [({}, 20), ({"validation": 0.25}, 10)])
+def test_samples_that_the_base_has_not_seen_choose(
+    parquet_folder: Any, settings: dict[str, Any], validation: int
+) -> None:
+    folder = parquet_folder({"train": [1, 2] * 30, "test": [1, 2] * 20}, list(ANIMALS))
+    split, labels = chosen(folder, CATS, ANIMALS, validation_from="test", **settings)
+    assert len(split.train) == 60  # whole
+    assert len(split.validation) == validation
+    assert sorted(np.concatenate([split.validation, split.test])) == list(range(40))
+    assert np.bincount(labels["validation"]).tolist() == [0, validation // 2, validation // 2]
+    few, labels = chosen(folder, CATS, ANIMALS, validation_from="test", shots=10, **settings)
+    assert np.array_equal(few.test, split.test)  # whatever the shots
+    assert np.bincount(labels["train"])[1] + np.bincount(labels["validation"])[1] == 10
+
+
+def test_one_against_the_rest_chosen_by_unseen_samples(parquet_folder: Any) -> None:
+    folder = parquet_folder({"train": [0, 1, 2] * 30, "test": [0, 1, 2] * 20}, list(ANIMALS))
+    cat = Problem.one_vs_rest("cat")
+    split, labels = chosen(folder, cat, ANIMALS, validation_from="test")
+    assert not set(split.validation) & set(split.test)
+    for part in ("validation", "test"):
+        assert np.bincount(labels[part]).tolist() == [5, 10, 5]
+
+
+def test_unseen_samples_must_be_there(parquet_folder: Any, image_folder: Any) -> None:
+    names = [1, 2] * 20
+    own = parquet_folder({"train": names, "validation": names, "test": names}, list(ANIMALS))
+    with pytest.raises(ConfigError, match="has a validation split of its own"):
+        chosen(own, CATS, ANIMALS, validation_from="test")
+    with pytest.raises(ConfigError, match="no test split to take validation samples from"):
+        chosen(image_folder({"": {"cat": 9, "dog": 9}}), CATS, ANIMALS, validation_from="test")
+
+
 def test_shots_count_training_and_validation_together(parquet_folder: Any) -> None:
     names = [0, 1, 2] * 20
     folder = parquet_folder({"train": names, "test": names}, list(ANIMALS))
@@ -225,6 +259,7 @@ def test_labels_unknown_or_absent_are_refused() -> None:
         ({"validation": "some"}, "validation is some"),
         ({"shots": 1}, "shots is 1; give a whole number, at least 2"),
         ({"shots": 2.5}, "shots is 2.5"),
+        ({"validation_from": "dev"}, "validation_from is 'dev'; give one of train, test"),
         ({"negatives": "some"}, "negatives is 'some'; give one of balanced, all"),
         ({"augment": "flip"}, "augment is 'flip'; give one of none, crop, crop"),
     ],

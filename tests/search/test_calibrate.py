@@ -7,7 +7,7 @@ import copy
 import torch
 from torch import nn
 
-from seam.search.calibrate import calibrate
+from seam.search.calibrate import calibrate, recalibrate
 
 
 def folded() -> nn.Module:
@@ -42,3 +42,29 @@ def test_norms_that_are_not_tuned_are_left_alone() -> None:
     before = copy.deepcopy(net.state_dict())
     calibrate(net, {}, [torch.randn(8, 3, 8, 8)])
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+
+
+def test_statistics_are_the_mean_of_the_batches_and_all_else_stays() -> None:
+    net = nn.Sequential(folded(), nn.Dropout(), nn.BatchNorm2d(4, affine=False)).eval()
+    images = torch.randn(96, 3, 8, 8)
+    before = {name: value.clone() for name, value in net.named_parameters()}
+    recalibrate(net, images.split(32))
+    entering = [net[0][0](part) for part in images.split(32)]
+    assert torch.allclose(
+        net[0][1].running_mean,
+        torch.stack([e.mean((0, 2, 3)) for e in entering]).mean(0),
+        atol=1e-4,
+    )
+    assert torch.allclose(
+        net[0][1].running_var, torch.stack([e.var((0, 2, 3)) for e in entering]).mean(0), rtol=1e-4
+    )
+    assert not net[1].training  # dropout is off
+    assert [net[0][1].momentum, net[2].momentum] == [0.1, 0.1]
+    assert all(torch.equal(value, before[name]) for name, value in net.named_parameters())
+
+
+def test_without_a_batch_statistics_stay() -> None:
+    net = nn.BatchNorm1d(2)
+    net.running_mean.fill_(3.0)
+    recalibrate(net, [])
+    assert net.running_mean.tolist() == [3.0, 3.0]

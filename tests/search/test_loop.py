@@ -74,6 +74,19 @@ def test_search_keeps_accuracy_that_random_masks_lose(base: nn.Module, data: Sea
     assert searched > accuracy(random, data) + 0.1
 
 
+def test_statistics_of_a_point_are_those_under_its_masks(base: nn.Module, data: SearchData) -> None:
+    behind = {}
+    for norm in ("train", "recalibrate"):
+        config = replace(SHORT, epochs=1, norm=norm)
+        state = started(base, config)
+        run(state, data, config)
+        with torch.no_grad():
+            entering = state.model.backbone[0](data.train.images).mean((0, 2, 3))
+        behind[norm] = float((state.model.backbone[1].running_mean - entering).abs().max())
+    assert behind["recalibrate"] < 1e-4
+    assert behind["train"] > 100 * behind["recalibrate"]
+
+
 def test_same_seed_same_search(base: nn.Module, data: SearchData) -> None:
     states = [started(base, SHORT) for _ in range(2)]
     losses = [run(state, data, SHORT, seed=4) for state in states]

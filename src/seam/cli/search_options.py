@@ -55,7 +55,10 @@ Shots = Annotated[
     int | None, typer.Option(help="At most so many samples a label.", rich_help_panel=_DATA)
 ]
 Validation = Annotated[
-    float | None, typer.Option(help="Share of training data.", rich_help_panel=_DATA)
+    float | None, typer.Option(help="Share that choices are made by.", rich_help_panel=_DATA)
+]
+ValidationFrom = Annotated[
+    str | None, typer.Option(help="train, or test: not seen by the base.", rich_help_panel=_DATA)
 ]
 Negatives = Annotated[str | None, typer.Option(help="balanced or all.", rich_help_panel=_DATA)]
 Augment = Annotated[

@@ -34,7 +34,7 @@ SETTINGS = (
     *("levels", "growth", "head", "tune", "distill", "finetune_epochs"),
     *("precision", "accumulate", "safer"),
     *("keep", "remove", "keep_macs", "keep_latency"),
-    *("shots", "validation", "negatives", "augment", "skip_bad", "seed"),
+    *("shots", "validation", "validation_from", "negatives", "augment", "skip_bad", "seed"),
 )
 """Options that are settings of the same name."""
 

@@ -126,6 +126,7 @@ def run(
     pick: given.Epoch = None,
     shots: given.Shots = None,
     validation: given.Validation = None,
+    validation_from: given.ValidationFrom = None,
     negatives: given.Negatives = None,
     augment: given.Augment = None,
     rename: given.Rename = None,

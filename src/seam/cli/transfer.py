@@ -56,6 +56,7 @@ def run(
     pick: given.Epoch = None,
     shots: given.Shots = None,
     validation: given.Validation = None,
+    validation_from: given.ValidationFrom = None,
     augment: given.Augment = None,
     rename: given.Rename = None,
     skip_bad: given.SkipBad = False,

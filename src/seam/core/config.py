@@ -12,7 +12,7 @@ Tune = Literal["none", "norm", "all"]
 Head = Literal["slice", "append", "replace"]
 Precision = Literal["float32", "bfloat16"]
 Granularity = Literal["weight", "channel"]
-Norm = Literal["frozen", "train"]
+Norm = Literal["frozen", "train", "recalibrate"]
 Cost = Literal["macs", "latency", "weights"]
 Start = Literal["ones", "saliency", "magnitude-saliency"]
 Weakness = Literal["attacks", "triggers"]
@@ -176,6 +176,10 @@ class SearchConfig:
     figure, are of float32 in any case. Each batch is computed in ``accumulate`` parts, whose
     gradients are added up: less memory for the same step, but that norm statistics are those of
     the parts.
+
+    The running statistics of batch norms stay as they are (``norm`` is ``frozen``), follow the
+    batches of the steps (``train``), or are measured anew before each point, too
+    (``recalibrate``).
 
     >>> SearchConfig(epochs=3).batch_size
     64

@@ -14,9 +14,12 @@ class DataConfig:
     """How samples are chosen and split.
 
     Args:
-        validation: share of the training split that choices are made by; by default a tenth, or
-            as much as makes 200 samples where half is enough for that. Data with a validation split
-            of its own keeps that.
+        validation: share of a split that choices are made by; by default a tenth of the training
+            split, or as much as makes 200 samples where half is enough for that, and half of a test
+            split. Data with a validation split of its own keeps that.
+        validation_from: the split that it is a share of, ``train`` or ``test``. A base is nearly
+            always right about what it was trained on, which makes every smaller point look worse
+            than it is: ``test`` takes samples that the base has not seen, and does not test on.
         shots: at most so many samples of each label, training and validation together.
         negatives: one-vs-rest: ``balanced`` trains on as many others as there are positives,
             ``all`` on all of them, weighted to count as much. Validation and test are balanced.
@@ -27,6 +30,7 @@ class DataConfig:
     """
 
     validation: float | None = None
+    validation_from: Literal["train", "test"] = "train"
     shots: int | None = None
     negatives: Literal["balanced", "all"] = "balanced"
     augment: Augment | None = None
@@ -44,6 +48,7 @@ class DataConfig:
         )
         if self.augment is not None:
             one_of("augment", self.augment, get_args(Augment))
+        one_of("validation_from", self.validation_from, ("train", "test"))
         one_of("negatives", self.negatives, ("balanced", "all"))
 
     def to_dict(self) -> dict[str, Any]:

@@ -21,18 +21,13 @@ from seam.data.decode import ImageSource
 from seam.data.folder import stray_files
 from seam.data.images import ImageSamples, read_pixels
 from seam.data.load import LabelledImages, align, check_renames, load_splits
-from seam.data.split import Numbers, Split, balance, few, stratified, targets_of
+from seam.data.split import Numbers, Split, balance, divide, targets_of
 from seam.data.texts import TextSamples, read_tokens
 from seam.errors import ConfigError, DataError
 from seam.search.samples import SearchData
 
 DataSource = str | Path | Mapping[str, Any]
 PARTS = ("train", "validation", "test")
-TEST_SHARE = 0.1
-"""Share of the samples that is set aside for the test where the data has no test split."""
-VALIDATION_SHARE = 0.1
-ENOUGH = 200
-"""Validation samples; fewer seldom tell that a small point is no worse (`seam.search.frontier`)."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +78,8 @@ def prepare(
 ) -> ProblemData:
     """Load, split and decode the samples that a problem needs.
 
-    A test split of the data is kept for the end; without one, a tenth of the samples is set aside.
-    One-vs-rest draws negatives within each part.
+    A test split of the data is kept for the end, or what validation leaves of it; without one, a
+    tenth of the samples is set aside. One-vs-rest draws negatives within each part.
 
     Raises:
         LabelError: the problem's labels are unknown to the base or absent from the data.
@@ -218,8 +213,9 @@ def choose(
         for name, images in splits.items()
     }
     one = members[1][0] if strict else None
-    _divide(numbers, {name: images.labels for name, images in splits.items()}, config, rng, one)
-    splits = {part: splits.get(part, splits["train"]) for part in PARTS}
+    divide(numbers, {name: images.labels for name, images in splits.items()}, config, rng, one)
+    own = {**splits, "validation": splits.get("validation", splits[config.validation_from])}
+    splits = {part: own.get(part, own["train"]) for part in PARTS}
     if strict:
         # Choices and figures are balanced in any case: among a thousand labels, a model that always
         # answers "not" would be right 999 times.
@@ -228,58 +224,6 @@ def choose(
             numbers[part] = numbers[part][balance(part_labels, members[1][0], rng)]
     parts = {part: splits[part].select(numbers[part]) for part in PARTS}
     return parts, Split(numbers["train"], numbers["validation"], numbers["test"])
-
-
-def _divide(
-    numbers: dict[str, Numbers],
-    labels: Mapping[str, NDArray[np.int64]],
-    config: DataConfig,
-    rng: np.random.Generator,
-    one: int | None,
-) -> None:
-    """Take the parts that the data does not have out of its train split; few shots of each label.
-
-    The test part comes first, so it depends on neither ``shots`` nor ``validation``; which of
-    its negatives a one-vs-rest problem, that of label ``one``, draws does, for they come from the
-    same generator.
-    """
-
-    def hold_out(part: str, share: float) -> None:
-        train = numbers["train"]
-        left, held = stratified(labels["train"][train], [1 - share, share], rng)
-        numbers[part], numbers["train"] = train[held], train[left]
-
-    def draw(part: str, shots: int) -> None:
-        numbers[part] = numbers[part][few(labels[part][numbers[part]], shots, rng)]
-
-    if "test" not in labels:
-        hold_out("test", TEST_SHARE)
-    share = config.validation or enough(labels["train"][numbers["train"]], config.shots, one)
-    if config.shots is not None:
-        held = 0
-        if "validation" in labels:
-            held = min(config.shots - 1, max(1, round(share * config.shots)))
-            draw("validation", held)
-        draw("train", config.shots - held)
-    if "validation" not in labels:
-        hold_out("validation", share)
-
-
-def enough(labels: NDArray[np.int64], shots: int | None, one: int | None) -> float:
-    """The share of training samples that choices are made by: a tenth, but not too few to tell.
-
-    >>> enough(np.repeat([0, 1], 500), None, None), enough(np.repeat([0, 1], 50), None, None)
-    (0.2, 0.1)
-
-    Of each label at most ``shots`` count; of the others than ``one``, a one-vs-rest problem's, as
-    many as there are of it.
-    """
-    counts = np.minimum(np.bincount(labels), len(labels) if shots is None else shots)
-    total = int(counts.sum())
-    if one is not None:
-        total = 2 * min(int(counts[one]), total - int(counts[one]))
-    share = ENOUGH / max(1, total)
-    return share if VALIDATION_SHARE < share <= 0.5 else VALIDATION_SHARE
 
 
 def _without(split: Split, part: str, kept: list[int]) -> Split:

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from seam.data.config import DataConfig
+from seam.errors import ConfigError
+
 Numbers = NDArray[np.int64]
+TEST_SHARE = 0.1
+"""Share of the samples that is set aside for the test where the data has no test split."""
+VALIDATION_SHARE = 0.1
+UNSEEN_SHARE = 0.5
+"""Share of a test split that choices are made by where they are to be made by unseen samples."""
+ENOUGH = 200
+"""Validation samples; fewer seldom tell that a small point is no worse (`seam.search.frontier`)."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +83,78 @@ def balance(labels: NDArray[np.int64], positive: int, rng: np.random.Generator) 
             takes[i] = min(len(pools[i]), takes[i] + max(1, each))
     negatives = [pool[:take] for pool, take in zip(pools, takes, strict=True)]
     return np.sort(np.concatenate([positives, *negatives]))
+
+
+def divide(
+    numbers: dict[str, Numbers],
+    labels: Mapping[str, NDArray[np.int64]],
+    config: DataConfig,
+    rng: np.random.Generator,
+    one: int | None,
+) -> None:
+    """Take the parts that the data does not have out of its train split; few shots of each label.
+
+    The test part comes first, so it depends on neither ``shots`` nor ``validation``; which of
+    its negatives a one-vs-rest problem, that of label ``one``, draws does, for they come from the
+    same generator.
+    """
+
+    def hold_out(part: str, share: float, out_of: str = "train") -> None:
+        whole = numbers[out_of]
+        left, held = stratified(labels[out_of][whole], [1 - share, share], rng)
+        numbers[part], numbers[out_of] = whole[held], whole[left]
+
+    def draw(part: str, shots: int) -> None:
+        numbers[part] = numbers[part][few(labels[part][numbers[part]], shots, rng)]
+
+    if config.validation_from == "test":
+        _check_unseen(labels)
+        hold_out("validation", config.validation or UNSEEN_SHARE, "test")
+        labels = {**labels, "validation": labels["test"]}
+    if "test" not in labels:
+        hold_out("test", TEST_SHARE)
+    share = enough(labels["train"][numbers["train"]], config.shots, one)
+    if config.validation_from == "train":
+        share = config.validation or share
+    if config.shots is not None:
+        held = 0
+        if "validation" in labels:
+            held = min(config.shots - 1, max(1, round(share * config.shots)))
+            draw("validation", held)
+        draw("train", config.shots - held)
+    if "validation" not in labels:
+        hold_out("validation", share)
+
+
+def _check_unseen(splits: Mapping[str, object]) -> None:
+    """That validation samples can be taken out of a test split."""
+    if "validation" in splits:
+        raise ConfigError(
+            "the data has a validation split of its own, which choices are made by; leave "
+            "--validation-from out"
+        )
+    if "test" not in splits:
+        raise ConfigError(
+            "the data has no test split to take validation samples from; leave --validation-from "
+            "out, or add samples that the base has not seen as a test split"
+        )
+
+
+def enough(labels: NDArray[np.int64], shots: int | None, one: int | None) -> float:
+    """The share of training samples that choices are made by: a tenth, but not too few to tell.
+
+    >>> enough(np.repeat([0, 1], 500), None, None), enough(np.repeat([0, 1], 50), None, None)
+    (0.2, 0.1)
+
+    Of each label at most ``shots`` count; of the others than ``one``, a one-vs-rest problem's, as
+    many as there are of it.
+    """
+    counts = np.minimum(np.bincount(labels), len(labels) if shots is None else shots)
+    total = int(counts.sum())
+    if one is not None:
+        total = 2 * min(int(counts[one]), total - int(counts[one]))
+    share = ENOUGH / max(1, total)
+    return share if VALIDATION_SHARE < share <= 0.5 else VALIDATION_SHARE
 
 
 def targets_of(labels: NDArray[np.int64], members: Sequence[Sequence[int]]) -> NDArray[np.int64]:

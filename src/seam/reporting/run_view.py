@@ -15,10 +15,10 @@ from seam.reporting.terminal import METHODS, problem_title
 from seam.reporting.words import (
     count,
     milliseconds,
-    nothing_removed,
     percent,
     points_of,
     predict_command,
+    remarks,
     signed,
 )
 
@@ -83,7 +83,7 @@ def verdict_of(report: Mapping[str, Any]) -> str:
         f"{percent(weights['kept'] / weights['base'], 1)} of the weights and "
         f"{percent(macs['theoretical'] / macs['base'], 1)} of the multiply-accumulates are left; "
         f"of {count(right['n'])} test samples {percent(right['value'])} are right: {found}."
-        f"{nothing_removed(report)}"
+        f"{remarks(report)}"
     )
 
 

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from seam.artefacts.adapter import Adapter
-from seam.reporting.words import interval, nothing_removed, percent
+from seam.reporting.words import interval, percent, remarks
 
 MOST_LABELS = 8
 METHODS = {
@@ -79,7 +79,7 @@ def verdict(report: Mapping[str, Any]) -> str:
         f"{percent(macs['theoretical'] / macs['base'])} of the MACs "
         f"{'left: shrunk, the rest is gone' if shrunk else 'non-zero'}); "
         f"accuracy against {over}: {value:+.2f} points ({low:+.2f} to {high:+.2f}), "
-        f"n = {gain['n']:,}.{nothing_removed(report)}"
+        f"n = {gain['n']:,}.{remarks(report)}"
     )
 
 

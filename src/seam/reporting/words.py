@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from seam.artefacts.mirroring import named
+from seam.core.figures import Share
 
 
 def predict_command(place: str | Path, content: str) -> str:
@@ -99,18 +100,41 @@ def seconds(value: float) -> str:
     return f"{value // 3600:.0f} h {value % 3600 // 60:.0f} min"
 
 
-def nothing_removed(report: Mapping[str, Any]) -> str:
-    """Why a rule by tolerance has chosen the base itself, and what to do; else nothing.
+def remarks(report: Mapping[str, Any]) -> str:
+    """What a reader should know of how the point was chosen, and what to do about it.
 
     >>> report = {"picked": {"rule": "tolerance", "value": 0.005}, "samples": {"validation": 24}}
-    >>> nothing_removed({**report, "density": 1.0})[:46]
+    >>> remarks({**report, "density": 1.0, "accuracy": {}})[:46]
     ' Nothing was removed: 24 validation samples do'
-    >>> nothing_removed({**report, "density": 0.2})
-    ''
+    >>> test = {"value": 0.96, "low": 0.95, "high": 0.97, "n": 1000}
+    >>> seen = {"samples": {"validation": 1000}, "validation": {"restricted": 0.995}}
+    >>> remarks({**report, **seen, "density": 0.2, "accuracy": {"restricted": test}})[:57]
+    ' The base is right about 99.50 % of the validation sample'
     """
+    return f"{_nothing_removed(report)}{_seen(report)}"
+
+
+def _nothing_removed(report: Mapping[str, Any]) -> str:
+    """Why a rule by tolerance has chosen the base itself; else nothing."""
     if report["picked"]["rule"] != "tolerance" or report["density"] < 1:
         return ""
     return (
         f" Nothing was removed: {report['samples']['validation']} validation samples do not show "
         "that a smaller point is no worse; give more of them, or choose the size (--keep)."
+    )
+
+
+def _seen(report: Mapping[str, Any]) -> str:
+    """That the base does better on validation than on test samples, beyond chance; else nothing."""
+    test = report["accuracy"].get("restricted")
+    if test is None or report["picked"]["rule"] != "tolerance":
+        return ""
+    right, n = report["validation"]["restricted"], report["samples"]["validation"]
+    if Share.of(round(right * n), n).low <= test["high"]:
+        return ""
+    return (
+        f" The base is right about {percent(right)} of the validation samples and "
+        f"{percent(test['value'])} of the test samples, as if it had been trained on the former: "
+        "that makes small points look worse than they are. Let samples that it has not seen "
+        "choose: --validation-from test, or a validation split."
     )

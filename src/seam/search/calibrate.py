@@ -1,4 +1,4 @@
-"""Norm statistics of the data at hand, without a change to what the model computes."""
+"""Norm statistics of the data at hand, of a model as it came or as it has become."""
 
 from __future__ import annotations
 
@@ -60,6 +60,41 @@ def calibrate(
             mean = total / count
             variance = (squares / count - mean.square()).clamp_min(0)
             _move(layer, parameters, name, mean, variance)
+
+
+@torch.no_grad()
+def recalibrate(module: nn.Module, batches: Iterable[Tensor]) -> None:
+    """Set every batch norm's running statistics to the mean of those of ``batches``.
+
+    A moving average is behind a network that has just lost most of its weights, the more so the
+    deeper the layer, until the network seems worth nothing. Without a batch all stays as it is.
+    Source: Wu and Johnson, Rethinking "Batch" in BatchNorm, 2021, section 3; of pruned networks Li
+    et al., EagleEye, ECCV 2020.
+
+    >>> norm = nn.BatchNorm1d(1)
+    >>> recalibrate(norm, [torch.tensor([[1.0], [3.0]]), torch.tensor([[4.0], [8.0]])])
+    >>> norm.running_mean.tolist(), norm.running_var.tolist()
+    ([4.0], [5.0])
+
+    Args:
+        module: its norm layers are left in training mode, all else in the mode that it is in.
+        batches: inputs, each of two samples or more.
+    """
+    layers = [
+        layer
+        for layer in module.modules()
+        if isinstance(layer, _BatchNorm) and layer.track_running_stats
+    ]
+    usual = [layer.momentum for layer in layers]
+    for number, images in enumerate(batches):
+        if number == 0:
+            for layer in layers:
+                layer.train()
+                layer.reset_running_stats()
+                layer.momentum = None  # the mean of all batches
+        module(images)
+    for layer, momentum in zip(layers, usual, strict=True):
+        layer.momentum = momentum
 
 
 def _add(sums: Tensor, inputs: Tensor) -> None:

@@ -14,7 +14,7 @@ from seam.core.config import Budget, Penalty, SearchConfig
 from seam.errors import NumericalError
 from seam.masking.parametrization import MaskSet
 from seam.masking.remade import remade
-from seam.search.calibrate import calibrate
+from seam.search.calibrate import calibrate, recalibrate
 from seam.search.objective import Objective
 from seam.search.optimizer import parameters_of, steps_within
 from seam.search.parallel import ALONE, Ranks
@@ -26,6 +26,7 @@ from seam.search.strategy import Look
 
 SALIENCY_BATCHES = 32
 CALIBRATION_BATCHES = 8
+RECALIBRATION_BATCHES = 16
 SEEDS_APART = 1_000_003
 MOST_EPOCHS = 500_000  # views are drawn with the seeds above those of epochs
 
@@ -79,6 +80,8 @@ def search(
         if isinstance(pressure, Budget):
             kept = state.strategy.share(pressure, state.epoch / config.epochs)
             state.strategy.keep(state.masks, kept, True)
+        if state.statistics and config.norm == "recalibrate":
+            _measure_statistics(state, data.train, config, seed, ranks)
         ranks.check_same(state.tensors(), state.epoch)
         yield _mean(total, step + 1, state.epoch)
 
@@ -103,6 +106,16 @@ def start(
         calibrate(state.model.backbone, state.tuned, images)
     _set_scores(state, train, config, objective, seed, ranks)
     state.started = True
+
+
+def _measure_statistics(
+    state: SearchState, train: Samples, config: SearchConfig, seed: int, ranks: Ranks
+) -> None:
+    """Set the norm statistics to those that the training samples have under the masks of now."""
+    batches = batches_of(train, config, seed=seed, epoch=state.epoch)
+    seen = islice(batches, RECALIBRATION_BATCHES)
+    recalibrate(state.model.backbone, (each.images for each in seen if len(each.targets) > 1))
+    ranks.take_mains(state.statistics)
 
 
 def _backward(

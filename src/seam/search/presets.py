@@ -28,8 +28,9 @@ ADAPTS: dict[str, Any] = {
 """Where all that is kept adapts."""
 TAUGHT: dict[str, Any] = {**ADAPTS, "distill": 0.9, "temperature": 4.0, "views": 4}
 """And the base answers augmented views."""
+WEIGHTS: dict[str, Any] = {**TAUGHT, "norm": "recalibrate"}
 SINGLE: dict[str, Any] = {
-    **TAUGHT,
+    **WEIGHTS,
     "start": "magnitude-saliency",
     "rates": replace(ADAPTS["rates"], score=0.01, most=1 / 16),
 }
@@ -119,7 +120,7 @@ def preset(
             channels=Channels(floor=0.5),
             **TAUGHT,
         )
-    settings = {**TAUGHT, "tune": "norm"} if name == "bitmask" else SINGLE
+    settings = {**WEIGHTS, "tune": "norm"} if name == "bitmask" else SINGLE
     return SearchConfig(
         preset=name,
         epochs=20,

@@ -237,7 +237,7 @@ def _set_up(
 ) -> SearchState:
     """A search's state on a model that has no masks yet."""
     whole, tuned = dict(model.backbone.named_parameters()), _tuned(model.backbone, config.tune)
-    statistics = _statistics(model.backbone) if config.norm == "train" else {}
+    statistics = _statistics(model.backbone) if config.norm != "frozen" else {}
     model.backbone.requires_grad_(False)
     masks = attach_masks()
     for parameter in tuned.values():
