@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tables import listed, markdown, over_seeds, provenance, spread
+from tables import interval, listed, markdown, over_seeds, percent, provenance, spread
 
 Values = Mapping[str, Any]
+FOLLOW = "default, statistics follow"
+LEAST_MEANT = 3
+"""Problems of a kind from which on they have a mean."""
 LEAST = 200
 """Training images below which a search is one from few samples."""
 
@@ -31,7 +34,7 @@ def searches(runs: Sequence[Values]) -> str:
         rows.append(
             [
                 f"{key[0]}, {key[1]:,} images",
-                key[2],
+                _marked(mine),
                 *(spread([run["hypervolume"][by] for run in mine]) for by in ("density", "macs")),
                 listed([point["steps"] for point in last]),
                 f"{sum(point['cpu_seconds'] for point in last) / len(last):.0f}",
@@ -74,7 +77,7 @@ def reuse(runs: Sequence[Values]) -> str:
         picked = _at(group, None)
         rows.append(
             [
-                key[0],
+                f"{key[0]}{' *' * any(map(_older, group))}",
                 f"{key[1]:,}",
                 over_seeds([row["restricted"] for row in tested]),
                 _picked(group),
@@ -83,11 +86,43 @@ def reuse(runs: Sequence[Values]) -> str:
                 listed([run["seed"] for run in group]),
             ]
         )
+    rows += _means(mine, sizes)
     note = (
         f"{_note(mine)} Under `--keep`: points against restricted at that share of the weights. "
         + provenance(mine[0] if mine else {}, "search/*.json")
     )
     return markdown(heads, rows, note)
+
+
+def _means(runs: Sequence[Values], sizes: Sequence[float]) -> list[list[str]]:
+    """A row for the problems of each base and number of outputs that have all images."""
+    alike: dict[tuple[str, int, int], list[Values]] = {}
+    for run in runs:
+        base, _, labels = run["problem"].partition("/")
+        alike.setdefault((base, labels.count("-") + 1, run["samples"]["train"]), []).append(run)
+    rows = []
+    for (base, labels, images), mine in sorted(alike.items()):
+        if len({run["problem"] for run in mine}) < LEAST_MEANT:
+            continue
+        picked = _at(mine, None)
+        what = "one label against the rest" if labels == 1 else f"{labels} labels"
+        rows.append(
+            [
+                f"**mean of {len({run['problem'] for run in mine})}: {base}, {what}**",
+                f"{images:,}",
+                spread([row["restricted"]["value"] for row in picked]),
+                spread([row["density"] for row in picked]),
+                spread([row["accuracy"]["value"] for row in picked]),
+                *(
+                    spread([row["against_restricted"]["value"] for row in found])
+                    if len(found) == len(mine)
+                    else "not all have one"
+                    for found in (_at(mine, size) for size in (None, *sizes))
+                ),
+                listed([run["seed"] for run in mine]),
+            ]
+        )
+    return rows
 
 
 ABLATED = "default, "
@@ -112,6 +147,40 @@ def ablation(runs: Sequence[Values]) -> str:
         cells = [_against(mine, size) if mine else "" for mine in groups for size in AT]
         rows.append([method.removeprefix(ABLATED) if method != "default" else "nothing", *cells])
     return markdown(heads, rows if changed else [], _note(changed or runs))
+
+
+def unseen(values: Values | None) -> str:
+    """What choosing by images takes that the base was trained on, and by ones it has not seen."""
+    heads = [
+        *("choosing images", "n", "*full* on them", "*full* on test", "*restricted* on test"),
+        *("picked: density", "smallest point: density", "loses on choosing images", "on test"),
+    ]
+    rows = []
+    for row in values["rows"] if values else []:
+        choosing, accuracy, smallest = row["validation"], row["accuracy"], row["smallest"]
+        lost = smallest["point"]["validation_accuracy"] - choosing["restricted"]
+        against = smallest["against_restricted"]
+        rows.append(
+            [
+                {"train": "the base was trained on them", "test": "not seen"}[row["from"]],
+                f"{row['samples']['validation']:,}",
+                percent(choosing["full"]),
+                interval(accuracy["full"]),
+                interval(accuracy["restricted"]),
+                percent(row["picked"]),
+                percent(smallest["point"]["density"]),
+                percent(lost),
+                interval(against),
+            ]
+        )
+    note = ""
+    if values:
+        note = (
+            f"ResNet-20, {values['rows'][0]['label']} or not, {values['epochs']} epochs, seed "
+            f"{values['seed']}, steps in {values['precision']}. In %, losses in points against "
+            "restricted; in brackets the 95 % interval. " + provenance(values, "unseen.json")
+        )
+    return markdown(heads, rows, note)
 
 
 def speed(runs: Sequence[Values]) -> str:
@@ -170,8 +239,20 @@ def _note(runs: Sequence[Values]) -> str:
     return (
         "All in %, differences in points, on test images; in brackets the 95 % interval, of "
         f"several seeds lowest to highest. Chosen on validation images (n = {held}), tested on "
-        f"others (n = {tested})." + (f" Steps in bfloat16: {'; '.join(named)}." if named else "")
+        f"others (n = {tested})."
+        + (f" Steps in bfloat16: {'; '.join(named)}." if named else "")
+        + (" *: measured before statistics were measured anew." if any(map(_older, runs)) else "")
     )
+
+
+def _older(run: Values) -> bool:
+    """Whether norm statistics only followed the batches, in a method that measures them anew."""
+    return run["settings"]["search"].get("norm") == "train" and run["method"] != FOLLOW
+
+
+def _marked(runs: Sequence[Values]) -> str:
+    """A method's name, with a mark where it has changed since."""
+    return f"{runs[0]['method']}{' *' * any(map(_older, runs))}"
 
 
 def _group(runs: Sequence[Values], key: tuple[Any, ...]) -> list[Values]:

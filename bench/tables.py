@@ -318,6 +318,7 @@ def render(name: str, root: Path, document: Path) -> str:
         "channels-size": lambda: channel_tables.sizes(read_all("channels")),
         "channel-rounding": lambda: channel_tables.rounding(read("channel_rounding.json")),
         "searches": lambda: search_tables.searches(read_all("search")),
+        "unseen": lambda: search_tables.unseen(read("unseen.json")),
         "search-speed": lambda: search_tables.speed(read_all("search_speed")),
         "transfer": lambda: transfer_tables.students(read_all("transfer")),
         "transfer-less": lambda: transfer_tables.reductions(read_all("transfer")),

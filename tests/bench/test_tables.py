@@ -134,6 +134,54 @@ def test_the_comparison_has_a_row_for_each_method(root: Path) -> None:
     assert "Steps in bfloat16: resnet20/airplane with 9,000 images." in text
 
 
+def test_runs_of_an_older_default_are_marked() -> None:
+    runs = [run("a", name, 0, 0.9) for name in ("default", "magnitude", search_tables.FOLLOW)]
+    runs = [{**each, "settings": {"search": {**each["settings"]["search"]}}} for each in runs]
+    for each, norm in zip(runs, ("recalibrate", "train", "train"), strict=True):
+        each["settings"]["search"]["norm"] = norm
+    table = search_tables.searches(runs)
+    names = [row.split("|")[2].strip() for row in table.splitlines()[2:5]]
+    assert names == ["default", "default, statistics follow", "magnitude *"]
+    assert "*: measured before statistics were measured anew." in table
+
+
+def test_problems_of_a_kind_have_a_mean() -> None:
+    runs = [run(f"resnet20/{n}", "default", 0, 0.94 + i / 100) for i, n in enumerate("abc")]
+    lines = search_tables.reuse(runs).splitlines()
+    cells = [cell.strip() for cell in lines[5].split("|")[1:-1]]
+    assert cells == [
+        *("**mean of 3: resnet20, one label against the rest**", "9,000"),
+        *("95.00 (95.00 to 95.00)", "10.00 (10.00 to 10.00)", "95.00 (94.00 to 96.00)"),
+        *("0.00 (-1.00 to 1.00)", "0.00 (-1.00 to 1.00)", "0"),
+    ]
+    del runs[0]["test"][1]
+    assert "not all have one" in search_tables.reuse(runs).splitlines()[5]
+
+
+def test_who_chooses_is_shown_beside_what_it_takes() -> None:
+    row = {
+        "label": "ship",
+        "samples": {"validation": 1000},
+        "validation": {"full": 0.98, "restricted": 0.99},
+        "picked": 1.0,
+        "accuracy": dict.fromkeys(tables.METHODS, SHARE),
+        "smallest": {
+            "point": {"density": 0.1, "validation_accuracy": 0.94},
+            "against_restricted": {"value": -0.01, "low": -0.02, "high": 0.0},
+        },
+    }
+    rows = [{**row, "from": source} for source in ("train", "test")]
+    values = {"rows": rows, "epochs": 8, "seed": 0, "precision": "bfloat16"}
+    table = search_tables.unseen({**values, "environment": ENVIRONMENT})
+    cells = [cell.strip() for cell in table.splitlines()[2].split("|")[1:-1]]
+    assert cells == [
+        *("the base was trained on them", "1,000", "98.00"),
+        *("95.00 (94.00 to 96.00)", "95.00 (94.00 to 96.00)"),
+        *("100.00", "10.00", "-5.00", "-1.00 (-2.00 to 0.00)"),
+    ]
+    assert "ship or not, 8 epochs, seed 0" in table
+
+
 def test_seconds_are_held_against_the_published_search_on_as_many_images() -> None:
     runs = [{**run("a", name, 0, 0.9), "threads": 2} for name in ("default", "default", "paper")]
     for number, each in enumerate(runs):

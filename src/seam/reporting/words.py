@@ -107,8 +107,8 @@ def remarks(report: Mapping[str, Any]) -> str:
     >>> remarks({**report, "density": 1.0, "accuracy": {}})[:46]
     ' Nothing was removed: 24 validation samples do'
     >>> test = {"value": 0.96, "low": 0.95, "high": 0.97, "n": 1000}
-    >>> seen = {"samples": {"validation": 1000}, "validation": {"restricted": 0.995}}
-    >>> remarks({**report, **seen, "density": 0.2, "accuracy": {"restricted": test}})[:57]
+    >>> seen = {"samples": {"validation": 1000}, "validation": {"full": 0.995}}
+    >>> remarks({**report, **seen, "density": 0.2, "accuracy": {"full": test}})[:57]
     ' The base is right about 99.50 % of the validation sample'
     """
     return f"{_nothing_removed(report)}{_seen(report)}"
@@ -126,10 +126,10 @@ def _nothing_removed(report: Mapping[str, Any]) -> str:
 
 def _seen(report: Mapping[str, Any]) -> str:
     """That the base does better on validation than on test samples, beyond chance; else nothing."""
-    test = report["accuracy"].get("restricted")
+    test = report["accuracy"].get("full")  # nothing was fitted for it
     if test is None or report["picked"]["rule"] != "tolerance":
         return ""
-    right, n = report["validation"]["restricted"], report["samples"]["validation"]
+    right, n = report["validation"]["full"], report["samples"]["validation"]
     if Share.of(round(right * n), n).low <= test["high"]:
         return ""
     return (
