@@ -8,7 +8,11 @@ from typing import Any
 from tables import interval, listed, markdown, over_seeds, percent, provenance, spread
 
 Values = Mapping[str, Any]
-FOLLOW = "default, statistics follow"
+CHANGED = {
+    "norm": ("recalibrate", "default, statistics follow", "default, statistics stay"),
+    "corrected": (True, "default, mistakes taught"),
+}
+"""Settings of the default that have changed, what they are now, and who keeps the former one."""
 LEAST_MEANT = 3
 """Problems of a kind from which on they have a mean."""
 LEAST = 200
@@ -241,13 +245,17 @@ def _note(runs: Sequence[Values]) -> str:
         f"several seeds lowest to highest. Chosen on validation images (n = {held}), tested on "
         f"others (n = {tested})."
         + (f" Steps in bfloat16: {'; '.join(named)}." if named else "")
-        + (" *: measured before statistics were measured anew." if any(map(_older, runs)) else "")
+        + (" *: of an older default (decisions 033 and 034)." if any(map(_older, runs)) else "")
     )
 
 
 def _older(run: Values) -> bool:
-    """Whether norm statistics only followed the batches, in a method that measures them anew."""
-    return run["settings"]["search"].get("norm") == "train" and run["method"] != FOLLOW
+    """Whether a run has settings that have changed since, and not because its method says so."""
+    settings = run["settings"]["search"]
+    return settings.get("preset") in ("default", "bitmask") and any(
+        settings.get(name) != now and run["method"] not in own
+        for name, (now, *own) in CHANGED.items()
+    )
 
 
 def _marked(runs: Sequence[Values]) -> str:

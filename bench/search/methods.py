@@ -86,6 +86,7 @@ ABLATIONS: dict[str, Method] = {
     "norm and biases": ablated(tune="norm"),
     "statistics stay": ablated(norm="frozen"),
     "statistics follow": ablated(norm="train"),
+    "mistakes taught": ablated(corrected=False),
     "true labels": ablated(distill=0.0),
     "temperature 1": ablated(temperature=1.0),
     "one answer an image": ablated(views=0),

@@ -135,14 +135,24 @@ def test_the_comparison_has_a_row_for_each_method(root: Path) -> None:
 
 
 def test_runs_of_an_older_default_are_marked() -> None:
-    runs = [run("a", name, 0, 0.9) for name in ("default", "magnitude", search_tables.FOLLOW)]
-    runs = [{**each, "settings": {"search": {**each["settings"]["search"]}}} for each in runs]
-    for each, norm in zip(runs, ("recalibrate", "train", "train"), strict=True):
-        each["settings"]["search"]["norm"] = norm
+    former = {"preset": "default", "norm": "train", "precision": "float32"}
+    today = {**former, "norm": "recalibrate", "corrected": True}
+    settings = {
+        "bitmask": {**today, "preset": "bitmask"},
+        "default": {**today, "corrected": False},
+        "default, statistics follow": {**today, "norm": "train"},
+        "magnitude": former,
+        "paper": {**former, "preset": "paper", "norm": "frozen"},
+    }
+    runs = [
+        {**run("a", name, 0, 0.9), "settings": {"search": values}}
+        for name, values in settings.items()
+    ]
     table = search_tables.searches(runs)
-    names = [row.split("|")[2].strip() for row in table.splitlines()[2:5]]
-    assert names == ["default", "default, statistics follow", "magnitude *"]
-    assert "*: measured before statistics were measured anew." in table
+    names = [row.split("|")[2].strip() for row in table.splitlines()[2:7]]
+    assert names == ["bitmask", "default *", "default, statistics follow", "magnitude *", "paper"]
+    assert "*: of an older default" in table
+    assert "older" not in search_tables.searches([runs[0], *runs[2:3], *runs[4:]])
 
 
 def test_problems_of_a_kind_have_a_mean() -> None:

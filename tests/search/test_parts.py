@@ -16,7 +16,7 @@ from seam.core.problem import Problem
 from seam.errors import ConfigError
 from seam.masking.parametrization import attach
 from seam.search.frontier import Bars, Point, frontier, pick
-from seam.search.objective import Objective, Teacher
+from seam.search.objective import Objective, Teacher, corrected
 from seam.search.optimizer import NormalizedSGD
 from seam.search.presets import PRESETS, preset
 from seam.search.saliency import saliency, start_from
@@ -231,6 +231,27 @@ def test_no_outputs_are_better_than_the_teachers_own() -> None:
     outputs = logits.clone().requires_grad_()
     (found,) = torch.autograd.grad(objective(outputs, batch), outputs)
     assert found.abs().max() < 1e-6
+
+
+def test_a_corrected_teacher_never_teaches_a_mistake() -> None:
+    torch.manual_seed(0)
+    logits, targets = torch.randn(50, 4), torch.randint(0, 4, (50,))
+    assert 0 < int((logits.argmax(1) == targets).sum()) < 50
+    right = corrected(logits, targets)
+    assert torch.equal(right.argmax(1), targets)
+    assert torch.equal(right.sort(1).values, logits.sort(1).values)  # the same answers, moved
+    agreed = logits.argmax(1) == targets
+    assert torch.equal(right[agreed], logits[agreed])
+    batch = Batch(torch.zeros(50, 1), targets, torch.arange(50))
+    teacher = Teacher(lambda _view: logits)
+    outputs = right.clone().requires_grad_()
+    sizes = {}
+    for fixed in (True, False):
+        objective = Objective(1.0, teacher, temperature=4.0, corrected=fixed)
+        (found,) = torch.autograd.grad(objective(outputs, batch), outputs)
+        sizes[fixed] = float(found.abs().max())
+    assert sizes[True] < 1e-6
+    assert sizes[False] > 1e-3
 
 
 def test_a_teacher_is_asked_once_a_view() -> None:

@@ -177,6 +177,8 @@ class SearchConfig:
     gradients are added up: less memory for the same step, but that norm statistics are those of
     the parts.
 
+    Where ``corrected``, what the base is wrong about is put right before it is distilled.
+
     The running statistics of batch norms stay as they are (``norm`` is ``frozen``), follow the
     batches of the steps (``train``), or are measured anew before each point, too
     (``recalibrate``).
@@ -201,6 +203,7 @@ class SearchConfig:
     channels: Channels = field(default_factory=Channels)
     head_epochs: int = 0
     distill: float = 0.0
+    corrected: bool = False
     temperature: float = 1.0
     views: int = 0
     finetune: Finetune | None = None

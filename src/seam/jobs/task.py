@@ -128,8 +128,8 @@ class Task:
             weights = weights.to(device)
         if not distill:
             return Objective(weights=weights)
-        teacher = Teacher(self._taught)
-        return Objective(distill, teacher, weights, self.settings.search.temperature)
+        config, teacher = self.settings.search, Teacher(self._taught)
+        return Objective(distill, teacher, weights, config.temperature, config.corrected)
 
     def _taught(self, view: int | None) -> Tensor:
         with in_precision(self.settings.search, self.base.example().device):

@@ -28,7 +28,7 @@ ADAPTS: dict[str, Any] = {
 """Where all that is kept adapts."""
 TAUGHT: dict[str, Any] = {**ADAPTS, "distill": 0.9, "temperature": 4.0, "views": 4}
 """And the base answers augmented views."""
-WEIGHTS: dict[str, Any] = {**TAUGHT, "norm": "recalibrate"}
+WEIGHTS: dict[str, Any] = {**TAUGHT, "norm": "recalibrate", "corrected": True}
 SINGLE: dict[str, Any] = {
     **WEIGHTS,
     "start": "magnitude-saliency",
