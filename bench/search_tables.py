@@ -7,12 +7,16 @@ from typing import Any
 
 from tables import interval, listed, markdown, over_seeds, percent, provenance, spread
 
+from seam.core.problem import Problem
+from seam.search.presets import preset
+
 Values = Mapping[str, Any]
 CHANGED = {
-    "norm": ("recalibrate", "default, statistics follow", "default, statistics stay"),
-    "corrected": (True, "default, mistakes taught"),
+    "norm": ("default, statistics follow", "default, statistics stay"),
+    "corrected": ("default, mistakes taught",),
+    "rates": ("default, four times the steps", "default, steps of any length"),
 }
-"""Settings of the default that have changed, what they are now, and who keeps the former one."""
+"""Settings of presets that have changed, and the methods that set them themselves."""
 LEAST_MEANT = 3
 """Problems of a kind from which on they have a mean."""
 LEAST = 200
@@ -245,17 +249,25 @@ def _note(runs: Sequence[Values]) -> str:
         f"several seeds lowest to highest. Chosen on validation images (n = {held}), tested on "
         f"others (n = {tested})."
         + (f" Steps in bfloat16: {'; '.join(named)}." if named else "")
-        + (" *: of an older default (decisions 033 and 034)." if any(map(_older, runs)) else "")
+        + (" *: of an older default (decisions 033 to 035)." if any(map(_older, runs)) else "")
     )
 
 
 def _older(run: Values) -> bool:
     """Whether a run has settings that have changed since, and not because its method says so."""
     settings = run["settings"]["search"]
-    return settings.get("preset") in ("default", "bitmask") and any(
-        settings.get(name) != now and run["method"] not in own
-        for name, (now, *own) in CHANGED.items()
+    if settings.get("preset") not in ("default", "bitmask"):
+        return False
+    now = preset(settings["preset"], Problem.one_vs_rest("any")).to_dict()
+    return any(
+        _longest(settings.get(name)) != _longest(now[name]) and run["method"] not in own
+        for name, own in CHANGED.items()
     )
+
+
+def _longest(value: Any) -> Any:
+    """A setting's value; of rates the bound of a step, for methods set others themselves."""
+    return value.get("most") if isinstance(value, Mapping) else value
 
 
 def _marked(runs: Sequence[Values]) -> str:
