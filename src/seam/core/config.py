@@ -235,6 +235,10 @@ class SearchConfig:
             f"distill is {self.distill}; give a share in [0, 1]",
         )
         require(
+            isinstance(self.corrected, bool),
+            f"corrected is {self.corrected}; give true or false",
+        )
+        require(
             isinstance(self.pressure, Penalty | Budget),
             f"pressure is {self.pressure}; give a Penalty or a Budget",
         )
