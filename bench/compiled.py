@@ -10,8 +10,7 @@ import statistics
 from typing import Any
 
 import torch
-from common import RESULTS, arguments, save
-from precision import NAMES, step_ms
+from precision import each_model, step_ms
 
 from seam.models.zoo import ZOO
 
@@ -40,18 +39,5 @@ def row_of(name: str, rounds: int) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    parser = arguments(__doc__)
-    parser.add_argument("--rounds", type=int, default=20)
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    torch.manual_seed(0)
-    rows = []
-    for name in NAMES:
-        rows.append(row_of(name, args.rounds))
-        print(rows[-1], flush=True)
-    save(args.out or RESULTS / "compiled.json", {"threads": args.threads, "rows": rows})
-
-
 if __name__ == "__main__":
-    main()
+    each_model(__doc__, row_of, "compiled.json")

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from common import RESULTS, arguments, save
@@ -26,7 +28,7 @@ def step_ms(model: nn.Module, images: Tensor, targets: Tensor, *, low: bool) -> 
     return 1000 * (time.perf_counter() - start)
 
 
-def row_of(name: str, rounds: int) -> dict[str, object]:
+def row_of(name: str, rounds: int) -> dict[str, Any]:
     model = ZOO[name].build().eval()
     images, targets = torch.randn(64, 3, 32, 32), torch.randint(0, 10, (64,))
     times = [
@@ -44,8 +46,9 @@ def row_of(name: str, rounds: int) -> dict[str, object]:
     }
 
 
-def main() -> None:
-    parser = arguments(__doc__)
+def each_model(text: str | None, row_of: Callable[[str, int], dict[str, Any]], file: str) -> None:
+    """A row a model, printed and saved as ``file``; ``text`` says what is measured."""
+    parser = arguments(text)
     parser.add_argument("--rounds", type=int, default=20)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -54,8 +57,8 @@ def main() -> None:
     for name in NAMES:
         rows.append(row_of(name, args.rounds))
         print(rows[-1], flush=True)
-    save(args.out or RESULTS / "precision.json", {"threads": args.threads, "rows": rows})
+    save(args.out or RESULTS / file, {"threads": args.threads, "rows": rows})
 
 
 if __name__ == "__main__":
-    main()
+    each_model(__doc__, row_of, "precision.json")
