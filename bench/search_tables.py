@@ -85,7 +85,7 @@ def reuse(runs: Sequence[Values]) -> str:
         picked = _at(group, None)
         rows.append(
             [
-                f"{key[0]}{' *' * any(map(_older, group))}",
+                f"{key[0]}{_mark(group)}",
                 f"{key[1]:,}",
                 over_seeds([row["restricted"] for row in tested]),
                 _picked(group),
@@ -153,7 +153,8 @@ def ablation(runs: Sequence[Values]) -> str:
     for method in ("default", *sorted({run["method"] for run in changed})):
         groups = [_group(runs, (*problem, method)) for problem in problems]
         cells = [_against(mine, size) if mine else "" for mine in groups for size in AT]
-        rows.append([method.removeprefix(ABLATED) if method != "default" else "nothing", *cells])
+        what = method.removeprefix(ABLATED) if method != "default" else "nothing"
+        rows.append([f"{what}{_mark([run for mine in groups for run in mine])}", *cells])
     return markdown(heads, rows if changed else [], _note(changed or runs))
 
 
@@ -272,7 +273,11 @@ def _longest(value: Any) -> Any:
 
 def _marked(runs: Sequence[Values]) -> str:
     """A method's name, with a mark where it has changed since."""
-    return f"{runs[0]['method']}{' *' * any(map(_older, runs))}"
+    return f"{runs[0]['method']}{_mark(runs)}"
+
+
+def _mark(runs: Sequence[Values]) -> str:
+    return " *" * any(map(_older, runs))
 
 
 def _group(runs: Sequence[Values], key: tuple[Any, ...]) -> list[Values]:
