@@ -6,11 +6,11 @@ One step is a forward and a backward pass of a batch of 64; both layouts take tu
 from __future__ import annotations
 
 import copy
-import statistics
 import time
+from functools import partial
 
 import torch
-from common import RESULTS, arguments, save
+from common import RESULTS, arguments, in_turns, save
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -32,15 +32,10 @@ def main() -> None:
     contiguous = ZOO["cifar_resnet20"].build().eval()
     last = copy.deepcopy(contiguous).to(memory_format=torch.channels_last)
     images, targets = torch.randn(64, 3, 32, 32), torch.randint(0, 10, (64,))
-    times: dict[str, list[float]] = {"contiguous_ms": [], "channels_last_ms": []}
-    for _ in range(args.rounds + 3):
-        times["contiguous_ms"].append(step_ms(contiguous, images, targets))
-        times["channels_last_ms"].append(step_ms(last, images, targets))
-    rows = {name: values[3:] for name, values in times.items()}  # the first ones warm up
-    pairs = zip(rows["channels_last_ms"], rows["contiguous_ms"], strict=True)
-    low, middle, high = statistics.quantiles([a / b for a, b in pairs], n=4)
-    found = {name: statistics.median(values) for name, values in rows.items()}
-    found |= {"ratio": middle, "ratio_quartiles": [low, high], "n": args.rounds}
+    usual, other, ratio = in_turns(
+        *(partial(step_ms, model, images, targets) for model in (contiguous, last)), args.rounds
+    )
+    found = {"contiguous_ms": usual, "channels_last_ms": other, **ratio}
     save(args.out or RESULTS / "channels_last.json", {"threads": args.threads, **found})
     print(found)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import statistics
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from seam.search.frontier import Point
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
+WARM_UP = 3
 VALUES_STAY: dict[str, Any] = {
     "start": "saliency",
     "score_lr": 0.03,
@@ -72,6 +75,16 @@ def mobilenet(shared: Path, size: int = 224) -> BaseModel:
         std=(0.5, 0.5, 0.5),
         crop_fraction=1.0,
     )
+
+
+def in_turns(
+    before: Callable[[], float], after: Callable[[], float], rounds: int
+) -> tuple[float, float, dict[str, Any]]:
+    """Medians of two measured times that take turns; and their ratio, pair by pair."""
+    pairs = [(before(), after()) for _ in range(rounds + WARM_UP)][WARM_UP:]
+    low, middle, high = statistics.quantiles([late / early for early, late in pairs], n=4)
+    first, second = (statistics.median(each) for each in zip(*pairs, strict=True))
+    return first, second, {"ratio": middle, "ratio_quartiles": [low, high], "n": rounds}
 
 
 def save(file: Path, values: dict[str, Any]) -> None:

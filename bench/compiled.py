@@ -6,36 +6,32 @@ compiling has paid for itself are counted from the medians.
 
 from __future__ import annotations
 
-import statistics
+from functools import partial
 from typing import Any
 
 import torch
+from common import in_turns
 from precision import each_model, step_ms
 
 from seam.models.zoo import ZOO
 
 
 def row_of(name: str, rounds: int) -> dict[str, Any]:
-    eager = ZOO[name].build().train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    eager = ZOO[name].build().train().to(memory_format=torch.channels_last)
     images, targets = torch.randn(64, 3, 32, 32), torch.randint(0, 10, (64,))
     images = images.contiguous(memory_format=torch.channels_last)
     compiled = torch.compile(eager)
     first = step_ms(compiled, images, targets, low=True)
-    times = [
-        [step_ms(model, images, targets, low=True) for model in (eager, compiled)]
-        for _ in range(rounds + 2)
-    ][2:]  # the first ones warm up
-    usual, faster = (statistics.median(each) for each in zip(*times, strict=True))
-    low, middle, high = statistics.quantiles([after / before for before, after in times], n=4)
+    usual, faster, ratio = in_turns(
+        *(partial(step_ms, model, images, targets, low=True) for model in (eager, compiled)), rounds
+    )
     return {
         "model": name,
         "eager_ms": usual,
         "compiled_ms": faster,
-        "ratio": middle,
-        "ratio_quartiles": [low, high],
+        **ratio,
         "compile_seconds": first / 1000,
         "repaid_after_steps": round(first / (usual - faster)) if faster < usual else None,
-        "n": rounds,
     }
 
 

@@ -5,13 +5,13 @@ One step is a forward and a backward pass of a batch of 64; both precisions take
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
-from common import RESULTS, arguments, save
+from common import RESULTS, arguments, in_turns, save
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -31,19 +31,10 @@ def step_ms(model: nn.Module, images: Tensor, targets: Tensor, *, low: bool) -> 
 def row_of(name: str, rounds: int) -> dict[str, Any]:
     model = ZOO[name].build().eval()
     images, targets = torch.randn(64, 3, 32, 32), torch.randint(0, 10, (64,))
-    times = [
-        [step_ms(model, images, targets, low=low) for low in (False, True)]
-        for _ in range(rounds + 2)
-    ][2:]  # the first ones warm up
-    low, middle, high = statistics.quantiles([after / before for before, after in times], n=4)
-    return {
-        "model": name,
-        "float32_ms": statistics.median(before for before, _ in times),
-        "bfloat16_ms": statistics.median(after for _, after in times),
-        "ratio": middle,
-        "ratio_quartiles": [low, high],
-        "n": rounds,
-    }
+    usual, low, ratio = in_turns(
+        *(partial(step_ms, model, images, targets, low=each) for each in (False, True)), rounds
+    )
+    return {"model": name, "float32_ms": usual, "bfloat16_ms": low, **ratio}
 
 
 def each_model(text: str | None, row_of: Callable[[str, int], dict[str, Any]], file: str) -> None:

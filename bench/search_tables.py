@@ -17,6 +17,8 @@ CHANGED = {
     "rates": ("default, four times the steps", "default, steps of any length"),
 }
 """Settings of presets that have changed, and the methods that set them themselves."""
+NAMED_BY_LABELS = ("resnet20", "vgg16")
+"""Bases whose problems go by their labels in `search.problems`; others' go by a group's name."""
 LEAST_MEANT = 3
 """Problems of a kind from which on they have a mean."""
 LEAST = 200
@@ -103,20 +105,26 @@ def reuse(runs: Sequence[Values]) -> str:
 
 
 def _means(runs: Sequence[Values], sizes: Sequence[float]) -> list[list[str]]:
-    """A row for the problems of each base and number of outputs that have all images."""
+    """A row for the problems of each base that have as many labels and training images.
+
+    Only where a problem's name is its labels.
+    """
     alike: dict[tuple[str, int, int], list[Values]] = {}
     for run in runs:
         base, _, labels = run["problem"].partition("/")
+        if base not in NAMED_BY_LABELS:
+            continue
         alike.setdefault((base, labels.count("-") + 1, run["samples"]["train"]), []).append(run)
     rows = []
     for (base, labels, images), mine in sorted(alike.items()):
-        if len({run["problem"] for run in mine}) < LEAST_MEANT:
+        count = len({run["problem"] for run in mine})
+        if count < LEAST_MEANT:
             continue
         picked = _at(mine, None)
         what = "one label against the rest" if labels == 1 else f"{labels} labels"
         rows.append(
             [
-                f"**mean of {len({run['problem'] for run in mine})}: {base}, {what}**",
+                f"**mean of {count}: {base}, {what}**",
                 f"{images:,}",
                 spread([row["restricted"]["value"] for row in picked]),
                 spread([row["density"] for row in picked]),
@@ -261,13 +269,13 @@ def _older(run: Values) -> bool:
         return False
     now = preset(settings["preset"], Problem.one_vs_rest("any")).to_dict()
     return any(
-        _longest(settings.get(name)) != _longest(now[name]) and run["method"] not in own
+        _compared(settings.get(name)) != _compared(now[name]) and run["method"] not in own
         for name, own in CHANGED.items()
     )
 
 
-def _longest(value: Any) -> Any:
-    """A setting's value; of rates the bound of a step, for methods set others themselves."""
+def _compared(value: Any) -> Any:
+    """What is compared of a setting: of rates the bound of a step, for methods set the others."""
     return value.get("most") if isinstance(value, Mapping) else value
 
 

@@ -164,6 +164,8 @@ def test_problems_of_a_kind_have_a_mean() -> None:
         *("95.00 (95.00 to 95.00)", "10.00 (10.00 to 10.00)", "95.00 (94.00 to 96.00)"),
         *("0.00 (-1.00 to 1.00)", "0.00 (-1.00 to 1.00)", "0"),
     ]
+    groups = [{**each, "problem": f"mobilenetv2/{i}"} for i, each in enumerate(runs)]
+    assert "mean of" not in search_tables.reuse(groups)  # named by what they hold, not by labels
     del runs[0]["test"][1]
     assert "not all have one" in search_tables.reuse(runs).splitlines()[5]
 

@@ -113,9 +113,8 @@ def divide(
         labels = {**labels, "validation": labels["test"]}
     if "test" not in labels:
         hold_out("test", TEST_SHARE)
-    share = enough(labels["train"][numbers["train"]], config.shots, one)
-    if config.validation_from == "train":
-        share = config.validation or share
+    given = config.validation if config.validation_from == "train" else None
+    share = given or enough(labels["train"][numbers["train"]], config.shots, one)
     if config.shots is not None:
         held = 0
         if "validation" in labels:
