@@ -330,6 +330,11 @@ def test_own_module_and_own_data(tmp_path: Path) -> None:
         seam.evaluate(tmp_path, base=base)
     again = seam.evaluate(tmp_path, base=base, data=data)
     assert again["accuracy"] == result.report["accuracy"]
+    assert again["validation"] == result.report["validation"]
+    halved = data["test"].train_test_split(test_size=0.5, seed=0)
+    other = seam.evaluate(tmp_path, base=base, data={"train": data["train"], **halved})
+    assert other["samples"]["test"] < again["samples"]["test"]
+    assert "validation" not in other, "it would be read as of the other data"
     predictor = seam.load(tmp_path, base=base)
     picture = load_digits()["test"][0]["image"]
     found = predictor([picture, picture])

@@ -226,6 +226,7 @@ def test_the_verdict_is_read_off_the_interval(low: float, high: float, words: st
         "accuracy": {"reengineered": share},
         "picked": {"rule": "tolerance", "value": 0.005},
         "samples": {"validation": 24},
+        "validation": {},
         "density": 0.25,
     }
     assert words in verdict_of(report)

@@ -92,7 +92,7 @@ def evaluate(
     >>> evaluate("runs/seven")["accuracy"]["reengineered"]["value"]  # doctest: +SKIP
     >>> evaluate("runs/seven", latency=True)["latency"]["torch"]["1"]["ratio"]  # doctest: +SKIP
 
-    Predictions and latency on the run's own data are kept in ``RUN/measured`` for `seam.report`,
+    On other data the report says nothing of ``validation``, which was the run's own. Predictions and latency on the run's own data are kept in ``RUN/measured`` for `seam.report`,
     where the folder can be written.
 
     Args:
@@ -184,6 +184,8 @@ def remeasure(
     measured, predictions = measure(task, opened.adapter, model, task.costs())
     measured["model"] = {**opened.report["model"], **measured["model"]}
     report = {**opened.report, **measured}
+    if not opened.own:
+        del report["validation"]  # what chose was of the run's own data
     if latency:
         timing = LatencyPlan() if latency is True else latency
         report |= speed_and_size(

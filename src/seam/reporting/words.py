@@ -103,14 +103,19 @@ def seconds(value: float) -> str:
 def remarks(report: Mapping[str, Any]) -> str:
     """What a reader should know of how the point was chosen, and what to do about it.
 
-    >>> report = {"picked": {"rule": "tolerance", "value": 0.005}, "samples": {"validation": 24}}
-    >>> remarks({**report, "density": 1.0, "accuracy": {}})[:46]
+    Where the report is on other data than chose the point, nothing.
+
+    >>> report = {"picked": {"rule": "tolerance", "value": 0.005}, "validation": {"full": 0.995}}
+    >>> few = {"samples": {"validation": 24}, "density": 1.0, "accuracy": {}}
+    >>> remarks({**report, **few})[:46]
     ' Nothing was removed: 24 validation samples do'
     >>> test = {"value": 0.96, "low": 0.95, "high": 0.97, "n": 1000}
-    >>> seen = {"samples": {"validation": 1000}, "validation": {"full": 0.995}}
-    >>> remarks({**report, **seen, "density": 0.2, "accuracy": {"full": test}})[:57]
+    >>> seen = {"samples": {"validation": 1000}, "density": 0.2, "accuracy": {"full": test}}
+    >>> remarks({**report, **seen})[:57]
     ' The base is right about 99.50 % of the validation sample'
     """
+    if "validation" not in report:
+        return ""
     return f"{_nothing_removed(report)}{_seen(report)}"
 
 
