@@ -16,7 +16,8 @@ from peers.shapes import with_gathers
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from seam.core.config import Budget, SearchConfig
+from seam.core.config import SearchConfig
+from seam.core.pressure import Budget
 from seam.errors import ConfigError, NumericalError
 from seam.evaluation.accuracy import outputs_of, share_right
 from seam.evaluation.cost import executed_macs

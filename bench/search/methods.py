@@ -13,7 +13,8 @@ from typing import Any
 
 from search import parts
 
-from seam.core.config import Penalty, Rates
+from seam.core.config import Rates
+from seam.core.pressure import Penalty
 from seam.core.problem import Problem
 from seam.jobs.observe import Observer
 from seam.jobs.plan import Plan, plan

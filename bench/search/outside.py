@@ -17,7 +17,7 @@ from nncf.torch.function_hook.pruning.rb.losses import RBLoss
 from nncf.torch.function_hook.pruning.rb.schedulers import ExponentialRBPruningScheduler
 from torch import Tensor
 
-from seam.core.config import Budget
+from seam.core.pressure import Budget
 from seam.jobs.observe import Observer
 from seam.jobs.task import Task
 from seam.jobs.walk import HEAD_BIAS, Walk

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-from seam.core.config import Budget, Penalty
+from seam.core.pressure import Budget, Penalty
 from seam.errors import ConfigError
 from seam.masking.gates import ChannelSet
 from seam.masking.parametrization import Gate, MaskSet

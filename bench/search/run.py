@@ -29,7 +29,7 @@ from search.methods import METHODS, Method
 from search.problems import BASES, Case, cases
 
 from seam.artefacts.adapter import apply_adapter
-from seam.core.config import Pick
+from seam.core.pick import Pick
 from seam.evaluation.accuracy import outputs_of, share_right
 from seam.jobs.measure import paired
 from seam.jobs.observe import Silent

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from seam.artefacts.adapter import Adapter, apply_adapter, load_adapter, save_adapter
-    from seam.core.config import Pick, SearchConfig
+    from seam.core.config import SearchConfig
+    from seam.core.pick import Pick
     from seam.core.preprocessing import Preprocessing
     from seam.core.problem import Problem
     from seam.defects.backdoor import Trigger
@@ -49,7 +50,7 @@ _HOMES = {
     "DefectsPlan": "defects.plan",
     "LatencyPlan": "evaluation.latency",
     "MaskSet": "masking.parametrization",
-    "Pick": "core.config",
+    "Pick": "core.pick",
     "Plan": "jobs.plan",
     "Predictor": "jobs.predict",
     "Preprocessing": "core.preprocessing",

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import seam
-from seam.core.config import Budget
+from seam.core.pressure import Budget
 from seam.masking.head import attach_head
 from seam.masking.parametrization import MaskSet, attach
 from seam.search.loop import begin, search

@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seam.core.config import Budget, Penalty, Pick, Rates, Safer, SearchConfig
+from seam.core.config import Rates, Safer, SearchConfig
 from seam.core.figures import Share
+from seam.core.pick import Pick
 from seam.core.preprocessing import Preprocessing
+from seam.core.pressure import Budget, Penalty
 from seam.errors import ConfigError
 
 BAD: list[tuple[Callable[..., Any], dict[str, Any], str]] = [

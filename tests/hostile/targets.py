@@ -26,7 +26,7 @@ from seam.cli.main import UsageError, app
 from seam.cli.options import problem_of
 from seam.cli.searching import settings_of, spec_of
 from seam.cli.sweep import _problems
-from seam.core.config import Pick
+from seam.core.pick import Pick
 from seam.core.preprocessing import Preprocessing
 from seam.data.decode import ImageSource, decode
 from seam.data.images import prepared_image, read_pixels

@@ -215,7 +215,7 @@ def test_settings_survive_the_run_folder(tmp_path: Path) -> None:
     import yaml
 
     from seam.artefacts.run_settings import plain
-    from seam.core.config import Pick
+    from seam.core.pick import Pick
     from seam.jobs.plan import Plan, plan
 
     some = {"epochs": 3, "exclude": ("conv1",), "rename": {"x": "y"}, "seed": 4, "keep": 0.5}

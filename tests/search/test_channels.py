@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from seam.core.config import Budget, Channels, Penalty, Rates, SearchConfig
+from seam.core.config import Channels, Rates, SearchConfig
+from seam.core.pressure import Budget, Penalty
 from seam.core.problem import Problem
 from seam.errors import ConfigError
 from seam.evaluation.cost import MacsMeter, executed_macs

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from seam.core.config import Budget, Finetune, Penalty, Rates, SearchConfig
+from seam.core.config import Finetune, Rates, SearchConfig
+from seam.core.pressure import Budget, Penalty
 from seam.core.problem import Problem
 from seam.errors import ConfigError, NumericalError
 from seam.masking.head import attach_head

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seam.core.config import Budget, Penalty, Pick
+from seam.core.pick import Pick
+from seam.core.pressure import Budget, Penalty
 from seam.core.problem import Problem
 from seam.errors import ConfigError
 from seam.masking.parametrization import attach

@@ -10,7 +10,7 @@ import torch
 from in_memory import InMemory
 from torch import nn
 
-from seam.core.config import Budget
+from seam.core.pressure import Budget
 from seam.core.problem import Problem
 from seam.masking.head import attach_head
 from seam.masking.parametrization import MaskSet

@@ -152,7 +152,7 @@ def choose_again(output: Output, ctx: typer.Context) -> None:
             "no MODEL is given; give one, or choose again among a finished run's points: "
             f"--out RUN with one of {known}{extra}"
         )
-    from seam.core.config import Pick
+    from seam.core.pick import Pick
     from seam.jobs.again import pick_again
     from seam.jobs.plan import kept
 

@@ -1,4 +1,4 @@
-"""The settings of a search and of the choice among its points: frozen, checked when built."""
+"""The settings of a search: frozen, checked when built."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
 from seam.core.checks import at_least, build, is_number, one_of, require
+from seam.core.pressure import Budget, Penalty
 
 Tune = Literal["none", "norm", "all"]
 Head = Literal["slice", "append", "replace"]
@@ -16,52 +17,6 @@ Norm = Literal["frozen", "train", "recalibrate"]
 Cost = Literal["macs", "latency", "weights"]
 Start = Literal["ones", "saliency", "magnitude-saliency"]
 Weakness = Literal["attacks", "triggers"]
-Rule = Literal["tolerance", "keep", "keep_macs", "keep_latency", "paper", "epoch"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Penalty:
-    """Press on density through the loss: ``task loss + alpha * density`` (the paper's way).
-
-    With ``stop`` the search is over at the first step after which no more than that is kept.
-    """
-
-    alpha: float = 1.0
-    stop: float | None = None
-
-    def __post_init__(self) -> None:
-        at_least("alpha", self.alpha, 0)
-        require(
-            self.stop is None or (is_number(self.stop) and 0 < self.stop < 1),
-            f"stop is {self.stop}; give a density in (0, 1)",
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Budget:
-    """Press on density through the threshold: each step keeps exactly the scheduled share.
-
-    The walk goes down from 1 to ``final_density`` in ``levels`` equal ratios. Each level falls
-    during its first ``fall`` share of steps and then stays, while the learning rates sink to zero,
-    so that its end is a fair point. Each level is ``growth`` times as long as the one before.
-    """
-
-    final_density: float = 0.1
-    levels: int = 10
-    fall: float = 0.3
-    growth: float = 1.0
-
-    def __post_init__(self) -> None:
-        require(
-            is_number(self.final_density) and 0 < self.final_density < 1,
-            f"final density is {self.final_density}; give a value in (0, 1)",
-        )
-        require(
-            is_number(self.fall) and 0 < self.fall <= 1,
-            f"fall is {self.fall}; give a value in (0, 1]",
-        )
-        at_least("levels", self.levels, 1, whole=True)
-        at_least("growth", self.growth, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -293,35 +248,3 @@ class SearchConfig:
         if "channels" in given:
             given["channels"] = build(Channels, given["channels"])
         return build(cls, given)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pick:
-    """How one point of the frontier is chosen.
-
-    >>> Pick(rule="keep", value=0.1)
-    Pick(rule='keep', value=0.1)
-
-    ``tolerance``: the smallest point whose validation accuracy is no worse than *restricted* minus
-    ``value`` (a share: 0.005 is half a point). ``keep``, ``keep_macs`` and ``keep_latency``: the
-    most accurate point whose density, share of non-zero MACs or share of the base's time is at most
-    ``value``. ``paper``: the published rule.
-    ``epoch``: the point after ``value`` epochs.
-    """
-
-    rule: Rule = "tolerance"
-    value: float = 0.005
-
-    def __post_init__(self) -> None:
-        one_of("pick rule", self.rule, get_args(Rule))
-        if self.rule in ("keep", "keep_macs", "keep_latency"):
-            require(
-                is_number(self.value) and 0 < self.value <= 1,
-                f"{self.rule} is {self.value}; give a share in (0, 1]",
-            )
-        else:
-            at_least(self.rule, self.value, 0)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The rule as plain values."""
-        return asdict(self)

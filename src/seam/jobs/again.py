@@ -11,7 +11,7 @@ from typing import Any
 from seam.artefacts.adapter import Adapter, apply_adapter, load_adapter
 from seam.artefacts.mirroring import NOTE, WORK, mirroring
 from seam.artefacts.run import RunFolder
-from seam.core.config import Pick
+from seam.core.pick import Pick
 from seam.core.problem import Problem
 from seam.data.prepare import DataSource, ProblemData
 from seam.errors import BaseMismatchError, ConfigError, RunFolderError
@@ -92,8 +92,9 @@ def evaluate(
     >>> evaluate("runs/seven")["accuracy"]["reengineered"]["value"]  # doctest: +SKIP
     >>> evaluate("runs/seven", latency=True)["latency"]["torch"]["1"]["ratio"]  # doctest: +SKIP
 
-    On other data the report says nothing of ``validation``, which was the run's own. Predictions and latency on the run's own data are kept in ``RUN/measured`` for `seam.report`,
-    where the folder can be written.
+    On other data the report says nothing of ``validation``, which was the run's own. Predictions
+    and latency on the run's own data are kept in ``RUN/measured`` for `seam.report`, where the
+    folder can be written.
 
     Args:
         run: the run folder, or its URL.

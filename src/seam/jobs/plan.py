@@ -7,7 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from seam.core.checks import at_least, require
-from seam.core.config import Budget, Penalty, Pick, Safer, SearchConfig
+from seam.core.config import Safer, SearchConfig
+from seam.core.pick import Pick
+from seam.core.pressure import Budget, Penalty
 from seam.core.problem import Problem
 from seam.data.config import DataConfig
 from seam.errors import ConfigError, nearest

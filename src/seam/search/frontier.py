@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from seam.core.checks import build, is_number, require
-from seam.core.config import Pick
 from seam.core.figures import paired_difference
+from seam.core.pick import Pick
 from seam.errors import ConfigError
 
 SIZES = {"keep": "density", "keep_macs": "macs", "keep_latency": "latency"}

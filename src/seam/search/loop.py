@@ -10,7 +10,8 @@ from itertools import islice
 import torch
 from torch import Tensor, nn
 
-from seam.core.config import Budget, Penalty, SearchConfig
+from seam.core.config import SearchConfig
+from seam.core.pressure import Budget, Penalty
 from seam.errors import NumericalError
 from seam.masking.parametrization import MaskSet
 from seam.masking.remade import remade

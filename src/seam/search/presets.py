@@ -5,16 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from seam.core.config import (
-    Budget,
-    Channels,
-    Finetune,
-    Granularity,
-    Penalty,
-    Pick,
-    Rates,
-    SearchConfig,
-)
+from seam.core.config import Channels, Finetune, Granularity, Rates, SearchConfig
+from seam.core.pick import Pick
+from seam.core.pressure import Budget, Penalty
 from seam.core.problem import Problem
 from seam.errors import ConfigError, nearest
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from seam.core.config import Budget, Penalty
+from seam.core.pressure import Budget, Penalty
 
 
 def budget_at(budget: Budget, progress: float) -> float:

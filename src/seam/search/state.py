@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from seam.core.config import Budget, SearchConfig
+from seam.core.config import SearchConfig
+from seam.core.pressure import Budget
 from seam.masking.axes import Axis
 from seam.masking.gates import ChannelSet, Meter, Rules, attach_channels
 from seam.masking.head import Headed

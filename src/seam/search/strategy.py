@@ -8,7 +8,8 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from seam.core.config import Budget, Penalty, SearchConfig, Start
+from seam.core.config import SearchConfig, Start
+from seam.core.pressure import Budget, Penalty
 from seam.masking.gates import ChannelSet
 from seam.masking.parametrization import Gate, MaskSet
 from seam.masking.ste import step
