@@ -12,6 +12,19 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from seam.masking.parametrization import join
 
 
+def norms(module: nn.Module) -> dict[str, _BatchNorm]:
+    """The batch norms that keep running statistics, by name.
+
+    >>> [*norms(nn.Sequential(nn.BatchNorm1d(2), nn.BatchNorm1d(2, track_running_stats=False)))]
+    ['0']
+    """
+    return {
+        name: layer
+        for name, layer in module.named_modules()
+        if isinstance(layer, _BatchNorm) and layer.running_mean is not None
+    }
+
+
 @torch.no_grad()
 def calibrate(
     module: nn.Module, parameters: Mapping[str, nn.Parameter], batches: Iterable[Tensor]
@@ -34,19 +47,17 @@ def calibrate(
         parameters: its scales and shifts, by their names in the plain module.
         batches: inputs.
     """
-    norms = {
+    movable = {
         name: layer
-        for name, layer in module.named_modules()
-        if isinstance(layer, _BatchNorm)
-        and layer.running_mean is not None
-        and {join(name, "weight"), join(name, "bias")} <= parameters.keys()
+        for name, layer in norms(module).items()
+        if {join(name, "weight"), join(name, "bias")} <= parameters.keys()
     }
-    sums = {name: torch.zeros(3, layer.num_features).double() for name, layer in norms.items()}
+    sums = {name: torch.zeros(3, layer.num_features).double() for name, layer in movable.items()}
     hooks = [
         layer.register_forward_pre_hook(
             lambda _layer, inputs, name=name: _add(sums[name], inputs[0])
         )
-        for name, layer in norms.items()
+        for name, layer in movable.items()
     ]
     try:
         for images in batches:
@@ -54,7 +65,7 @@ def calibrate(
     finally:
         for hook in hooks:
             hook.remove()
-    for name, layer in norms.items():
+    for name, layer in movable.items():
         count, total, squares = sums[name]
         if bool((count > 1).all()):
             mean = total / count
@@ -80,11 +91,7 @@ def recalibrate(module: nn.Module, batches: Iterable[Tensor]) -> None:
         module: its norm layers are left in training mode, all else in the mode that it is in.
         batches: inputs, each of two samples or more.
     """
-    layers = [
-        layer
-        for layer in module.modules()
-        if isinstance(layer, _BatchNorm) and layer.track_running_stats
-    ]
+    layers = [*norms(module).values()]
     usual = [layer.momentum for layer in layers]
     for number, images in enumerate(batches):
         if number == 0:

@@ -9,7 +9,6 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from seam.core.config import SearchConfig
 from seam.core.pressure import Budget
@@ -18,6 +17,7 @@ from seam.masking.gates import ChannelSet, Meter, Rules, attach_channels
 from seam.masking.head import Headed
 from seam.masking.parametrization import MaskSet, attach, join, norm_parameters
 from seam.masking.ste import step
+from seam.search.calibrate import norms
 from seam.search.compaction import Compaction
 from seam.search.optimizer import NormalizedSGD, optimizers_of, parameters_of
 from seam.search.strategy import Strategy
@@ -75,9 +75,8 @@ class SearchState:
             score.requires_grad_(search_scores and self.finetuned is None)
         self.model.eval()
         if self.statistics:
-            for layer in self.model.modules():
-                if isinstance(layer, _BatchNorm):
-                    layer.train()
+            for layer in norms(self.model).values():
+                layer.train()
 
     def begin_finetune(self) -> None:
         """From now on masks stay as they are, and all that is kept adapts, by momentum descent."""
@@ -254,8 +253,7 @@ def _statistics(backbone: nn.Module) -> dict[str, Tensor]:
     """Running mean and variance of the batch norms, by name."""
     return {
         join(owner, name): getattr(layer, name)
-        for owner, layer in backbone.named_modules()
-        if isinstance(layer, _BatchNorm) and layer.track_running_stats
+        for owner, layer in norms(backbone).items()
         for name in ("running_mean", "running_var")
     }
 
