@@ -24,7 +24,7 @@ from seam.exporting.program import to_program
 from seam.exporting.session import open_session
 from seam.exporting.sidecar import ExportError
 from seam.jobs import predict
-from seam.jobs.again import data_of
+from seam.jobs.reopen import data_of
 
 NAMES = ["onnx", "onnx-int8", "openvino", "openvino-int8", "torch"]
 SHARE = ["high", "low", "n", "value"]

@@ -35,10 +35,9 @@ from seam.defects.backdoor import Trigger
 from seam.errors import ConfigError
 from seam.exporting.damage import check_program
 from seam.exporting.sidecar import read_sidecar
-from seam.jobs.again import _task as task_of
-from seam.jobs.again import base_of
 from seam.jobs.observe import Silent
 from seam.jobs.plan import plan
+from seam.jobs.reopen import base_of, task_of
 from seam.jobs.result import adapter_of
 from seam.jobs.sweep_parts import parts_of
 from seam.jobs.sweep_state import SweepState

@@ -74,8 +74,9 @@ def run(
     With --defects or --trigger, what it has inherited from its base.
     """
     from seam.evaluation.latency import LatencyPlan
-    from seam.jobs.again import files_to_time, remeasure, reopen
+    from seam.jobs.again import files_to_time, remeasure
     from seam.jobs.defects import Defects, kept_defects, refuse_export
+    from seam.jobs.reopen import reopen
     from seam.reporting.attacked import write_sheets
     from seam.reporting.defects import defects_summary
     from seam.reporting.latency import speed

@@ -20,9 +20,9 @@ from seam.defects.subjects import Examples, Subjects
 from seam.defects.triggered import target_of, trigger_figures
 from seam.errors import ModelError
 from seam.exporting.sidecar import find_export
-from seam.jobs.again import Reopened, reopen
 from seam.jobs.observe import Observer, Silent
 from seam.jobs.record import may_record, record_defects
+from seam.jobs.reopen import Reopened, reopen
 from seam.jobs.task import Task
 from seam.models.base import BaseModel
 

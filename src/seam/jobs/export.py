@@ -27,9 +27,9 @@ from seam.exporting.formats import Format, formats_of, versions
 from seam.exporting.quantize import CALIBRATION_SAMPLES
 from seam.exporting.session import Session, open_session
 from seam.exporting.sidecar import FAILED_FILE, FILE, ExportError, sidecar_bytes
-from seam.jobs.again import base_of, data_of
 from seam.jobs.observe import Observer, Silent
 from seam.jobs.predict import load
+from seam.jobs.reopen import base_of, data_of
 from seam.models.base import BaseModel
 
 

@@ -22,8 +22,8 @@ from seam.data.texts import encode
 from seam.errors import BaseMismatchError, RunFolderError
 from seam.exporting.session import Session, open_session
 from seam.exporting.sidecar import ExportError, find_export, read_sidecar
-from seam.jobs.again import base_of
 from seam.jobs.bases import base_of_adapter
+from seam.jobs.reopen import base_of
 from seam.jobs.shrunk import check_pair
 from seam.models.base import BaseModel, blank
 
