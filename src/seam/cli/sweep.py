@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,11 +27,11 @@ from seam.cli.options import (
     place,
 )
 from seam.cli.searching import check_places, settings_of, spec_of
+from seam.cli.sweep_rows import table_of, watched
 from seam.core.problem import Problem
 from seam.errors import ConfigError, LabelError
 
 if TYPE_CHECKING:
-    from seam.jobs.sweep_parts import Part
     from seam.jobs.sweep_state import Row
 
 _SWEEP = "Sweep"
@@ -70,8 +70,6 @@ Address = Annotated[
         help="Of a Ray cluster, as ray://HOST:10001; else Ray runs here.", rich_help_panel=_SWEEP
     ),
 ]
-SHOWN = 30
-"""Problems that the table on a terminal has room for."""
 
 
 @mirroring("out", SWEEP, unless="dry_run")
@@ -156,13 +154,13 @@ def run(
             {"name": part.name, "outputs": list(part.problem.outputs), "state": "waiting"}
             for part in parts
         ]
-        output.show(_table(rows))
+        output.show(table_of(rows))
         output.document({"runs": rows})
         return
     assert out is not None
     where = Workers(count=workers, threads=threads, gpus=gpus, address=address)
     kind = device_of(device) if not address else device
-    with _watched(output, parts) as told:
+    with watched(output, parts) as told:
         rows = sweep(spec, parts, data, out=out, workers=where, device=kind, told=told)
     _show(output, rows, out)
     failed = [row for row in rows if row["state"] == "failed"]
@@ -229,7 +227,7 @@ def _show(output: Output, rows: Sequence[Row], out: Path) -> None:
     """The table of all problems, and a page of those that have finished."""
     from seam.reporting.page import compare
 
-    output.show(_table(rows))
+    output.show(table_of(rows))
     finished = [row["folder"] for row in rows if row["state"] == "finished"]
     page = None
     if len(finished) > 1:
@@ -237,75 +235,3 @@ def _show(output: Output, rows: Sequence[Row], out: Path) -> None:
     seen = f"   or open {page}" if page else ""
     output.show(f"sweep folder: {out}  (all figures: sweep.parquet){seen}")
     output.document({"runs": [dict(row) for row in rows], "page": page and str(page)})
-
-
-@contextmanager
-def _watched(output: Output, parts: Sequence[Part]) -> Iterator[Callable[[Sequence[Row]], object]]:
-    """Something to tell rows: a live table on a terminal, a line a finished problem elsewhere."""
-    import sys
-    import time
-
-    if output.quiet:
-        yield lambda _rows: None
-    elif sys.stderr.isatty():
-        from rich.console import Console
-        from rich.live import Live
-
-        start, before = time.monotonic(), [-1]
-
-        def draw(rows: Sequence[Row]) -> None:
-            left = sum(row["state"] in ("waiting", "running") for row in rows)
-            if before[0] < 0:
-                before[0] = left
-            done = before[0] - left
-            table = _table(rows, brief=True)
-            if done and left:
-                minutes = (time.monotonic() - start) / done * left / 60
-                table.title = f"{table.title}; about {minutes:.0f} min left"
-            live.update(table, refresh=True)
-
-        with Live(console=Console(stderr=True), transient=True, auto_refresh=False) as live:
-            yield draw
-    else:
-        said: set[str] = set()
-
-        def tell(rows: Sequence[Row]) -> None:
-            for row in rows:
-                if row["state"] in ("finished", "failed") and row["name"] not in said:
-                    said.add(row["name"])
-                    line = f"{len(said)}/{len(parts)} {row['name']}: {row['state']} {row['error']}"
-                    print(line.rstrip(), file=sys.stderr, flush=True)
-
-        yield tell
-
-
-def _table(rows: Sequence[Row], *, brief: bool = False) -> Any:
-    """The rows; ``brief`` leaves out those that wait and are too many for a screen."""
-    from rich.table import Table
-    from rich.text import Text
-
-    from seam.reporting.words import percent
-
-    counts = {
-        state: sum(row["state"] == state for row in rows)
-        for state in ("finished", "running", "waiting", "failed")
-    }
-    title = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
-    table = Table(show_edge=False, title=title)
-    for name in ("problem", "state"):
-        table.add_column(name)
-    for name in ("density", "accuracy", "against the base", "seconds"):
-        table.add_column(name, justify="right")
-    order = sorted(rows, key=lambda row: row["state"] == "waiting") if brief else rows
-    for row in order[:SHOWN] if brief else order:
-        state = row["state"]
-        if state == "running":
-            state = f"epoch {row['epoch']}/{row['epochs']}"
-        shown = ["", "", "", ""]
-        if row["state"] == "finished":
-            shown = [
-                percent(row["density"]), percent(row["accuracy"]),
-                f"{100 * row['against_reference']:+.2f}", f"{row['seconds']:.0f}",
-            ]  # fmt: skip
-        table.add_row(Text(row["name"]), state, *shown)
-    return table
