@@ -24,7 +24,7 @@ from seam.evaluation.cost import executed_macs
 from seam.jobs.task import Task
 from seam.masking.head import Headed
 from seam.search.calibrate import calibrate
-from seam.search.loop import CALIBRATION_BATCHES, SALIENCY_BATCHES, answers, batches_of
+from seam.search.loop import SALIENCY_BATCHES, STATISTICS_BATCHES, answers, batches_of
 from seam.search.schedule import place, rate_at
 
 SCRATCH_RATE = 0.002
@@ -51,7 +51,7 @@ def headed(task: Task) -> Headed:
     """The base with the head that our search gives it, its norm statistics those of the data."""
     config, model = task.settings.search, task.headed()
     if config.norm == "train":
-        images = (each.images for each in islice(_batches(task, -1), CALIBRATION_BATCHES))
+        images = (each.images for each in islice(_batches(task, -1), STATISTICS_BATCHES))
         calibrate(model.eval().backbone, dict(model.backbone.named_parameters()), images)
     return model
 

@@ -26,8 +26,7 @@ from seam.search.state import SearchState, begin
 from seam.search.strategy import Look
 
 SALIENCY_BATCHES = 32
-CALIBRATION_BATCHES = 8
-RECALIBRATION_BATCHES = 16
+STATISTICS_BATCHES = 8
 SEEDS_APART = 1_000_003
 MOST_EPOCHS = 500_000  # views are drawn with the seeds above those of epochs
 
@@ -103,7 +102,7 @@ def start(
     """
     if state.statistics:
         batches = batches_of(train, config, seed=seed, epoch=-1)
-        images = (batch.images for batch in islice(batches, CALIBRATION_BATCHES))
+        images = (batch.images for batch in islice(batches, STATISTICS_BATCHES))
         calibrate(state.model.backbone, state.tuned, images)
     _set_scores(state, train, config, objective, seed, ranks)
     state.started = True
@@ -114,7 +113,7 @@ def _measure_statistics(
 ) -> None:
     """Set the norm statistics to those that the training samples have under the masks of now."""
     batches = batches_of(train, config, seed=seed, epoch=state.epoch)
-    seen = islice(batches, RECALIBRATION_BATCHES)
+    seen = islice(batches, STATISTICS_BATCHES)
     recalibrate(state.model.backbone, (each.images for each in seen if len(each.targets) > 1))
     ranks.take_mains(state.statistics)
 
