@@ -15,7 +15,8 @@ import torch
 from torch import nn
 
 import seam
-from seam.artefacts.model_folder import MANIFEST, PROGRAM, TENSORS, load_model
+from seam.artefacts.model_folder import PROGRAM, TENSORS, load_model
+from seam.artefacts.model_manifest import MANIFEST
 from seam.core.preprocessing import Preprocessing
 from seam.errors import ConfigError, ModelError
 from seam.evaluation.accuracy import outputs_of, share_right

@@ -15,7 +15,8 @@ from seam.artefacts.adapter_file import JSON_FILE, MAX_TENSORS, TENSOR_FILE
 from seam.artefacts.atomic import shown
 from seam.artefacts.card import HUB_NAME
 from seam.artefacts.hub_client import TIMEOUT_S, client, explained, in_cache, offline
-from seam.artefacts.model_folder import MANIFEST, MAX_MANIFEST, TENSORS
+from seam.artefacts.model_folder import TENSORS
+from seam.artefacts.model_manifest import MANIFEST, MAX_MANIFEST
 from seam.artefacts.reading import MAX_JSON
 from seam.errors import ConfigError, HubError, in_line
 

@@ -9,7 +9,7 @@ from typing import Any
 from seam.artefacts.adapter_value import Adapter, BaseReference
 from seam.artefacts.atomic import shown
 from seam.artefacts.hub import check_name
-from seam.artefacts.model_folder import FILE_ARGUMENTS
+from seam.artefacts.model_manifest import FILE_ARGUMENTS
 from seam.core.text import TextPreprocessing
 from seam.errors import AdapterError, HubError, ModelError, in_line
 from seam.models.base import BaseModel

@@ -14,7 +14,8 @@ from seam.artefacts.adapter import Adapter, apply_adapter, load_adapter
 from seam.artefacts.atomic import existing
 from seam.artefacts.hub import fetch, hub_name
 from seam.artefacts.mirroring import READ, mirroring
-from seam.artefacts.model_folder import MANIFEST, load_model
+from seam.artefacts.model_folder import load_model
+from seam.artefacts.model_manifest import MANIFEST
 from seam.artefacts.run import RunFolder
 from seam.core.text import AnyPreprocessing, TextPreprocessing
 from seam.data.images import prepared_image

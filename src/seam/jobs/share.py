@@ -13,7 +13,7 @@ from seam.artefacts.card import model_card
 from seam.artefacts.hub import CARD, MODEL_FILES, check_name, fetch, hub_name
 from seam.artefacts.hub_upload import licence_on_hub, upload
 from seam.artefacts.mirroring import MAKE, READ, mirroring
-from seam.artefacts.model_folder import load_manifest
+from seam.artefacts.model_manifest import load_manifest
 from seam.artefacts.run import RunFolder
 from seam.errors import ConfigError, HubError, RunFolderError
 from seam.jobs.bases import LOCAL

@@ -12,7 +12,7 @@ from torch import nn
 from seam.artefacts.adapter import Adapter
 from seam.artefacts.adapter_file import recorded_digest
 from seam.artefacts.atomic import shown
-from seam.artefacts.model_folder import (
+from seam.artefacts.model_manifest import (
     ModelManifest,
     architecture_recipe,
     changed_attributes,
