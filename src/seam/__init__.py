@@ -33,9 +33,10 @@ if TYPE_CHECKING:
     from seam.jobs.ranks import launched
     from seam.jobs.result import Result
     from seam.jobs.share import pull, push
-    from seam.jobs.sweep import Workers, sweep
+    from seam.jobs.sweep import sweep
     from seam.jobs.sweep_parts import parts_of
     from seam.jobs.track import track
+    from seam.jobs.workers import Workers
     from seam.masking.parametrization import MaskSet, attach
     from seam.models.base import BaseModel
     from seam.models.load import BaseSpec, load_base
@@ -59,7 +60,7 @@ _HOMES = {
     "SeamError": "errors",
     "SearchConfig": "core.config",
     "Trigger": "defects.backdoor",
-    "Workers": "jobs.sweep",
+    "Workers": "jobs.workers",
     "apply_adapter": "artefacts.adapter",
     "attach": "masking.parametrization",
     "compare": "reporting.page",

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from seam.jobs import sweep
+from seam.jobs import workers
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,6 @@ def test_a_ray_of_our_own_wants_a_token(
 ) -> None:
     monkeypatch.setattr(os, "environ", {"RAY_AUTH_MODE": set_by_user} if set_by_user else {})
     monkeypatch.delitem(sys.modules, "ray", raising=False)
-    monkeypatch.setattr(sweep, "import_module", lambda name: name)  # cannot be imported twice
-    assert sweep._ray(address) == "ray"
+    monkeypatch.setattr(workers, "import_module", lambda name: name)  # cannot be imported twice
+    assert workers.ray_of(address) == "ray"
     assert os.environ.get("RAY_AUTH_MODE") == mode

@@ -140,8 +140,9 @@ def run(
 
     The same command goes on with what is not finished.
     """
-    from seam.jobs.sweep import Workers, sweep
+    from seam.jobs.sweep import sweep
     from seam.jobs.sweep_parts import parts_of
+    from seam.jobs.workers import Workers
 
     output = Output(json, quiet)
     check_places(data, out, dry_run)
