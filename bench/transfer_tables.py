@@ -8,6 +8,9 @@ from typing import Any
 
 from tables import by_method, listed, markdown, over_seeds, percent, provenance, spread
 
+from seam.core.problem import Problem
+from seam.search.presets import preset
+
 Values = Mapping[str, Any]
 NAMES = {
     "finetune": "fine-tuning",
@@ -20,6 +23,7 @@ NAMES = {
     "safer": "seam --safer attacks",
 }
 ATTACKS = ("features", "logits")
+NORM = preset("default", Problem.new_labels(["a", "b"])).norm
 
 
 def students(files: Sequence[Values]) -> str:
@@ -36,7 +40,7 @@ def students(files: Sequence[Values]) -> str:
                 base,
                 target,
                 f"{steps:,}",
-                *_named(method, removed),
+                *_named(method, removed, older=any(map(_older, group))),
                 over_seeds([row["accuracy"]["reengineered"] for row in group]),
                 *(
                     over_seeds([row["inheritance"][attack] for row in group])
@@ -53,6 +57,7 @@ def students(files: Sequence[Values]) -> str:
         f"{listed([row['inheritance']['attacked'] for row in every])} of them. One seed: the "
         "95 % interval; several: the mean, lowest to highest. *Attacked* is how many of the "
         "samples that the student gets right are then wrong. "
+        "*: of an older default (decisions 033 and 036). "
         f"Steps of {listed([row['batch_size'] for row in every])} images. "
         + provenance(files[0] if files else {}, "transfer/*.json")
     )
@@ -119,5 +124,14 @@ def _line(method: str, removed: float, found: Mapping[str, float]) -> list[str]:
     ]
 
 
-def _named(method: str, removed: float) -> list[str]:
-    return [NAMES[method], percent(removed, 0) if removed else ""]
+def _named(method: str, removed: float, *, older: bool = False) -> list[str]:
+    return [NAMES[method] + " *" * older, percent(removed, 0) if removed else ""]
+
+
+def _older(row: Values) -> bool:
+    """Whether a row of ours was run with settings that are no longer the default."""
+    search = row["settings"].get("search")
+    if search is None:
+        return False
+    safer = search["safer"] or {"ramp": 0.0}
+    return search["norm"] != NORM or "ramp" not in safer

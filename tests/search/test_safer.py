@@ -7,8 +7,10 @@ import torch
 from in_memory import InMemory
 from torch import Tensor, nn
 
+from seam.core.config import SearchConfig
 from seam.core.preprocessing import Preprocessing
 from seam.search.attacked import AttackedSamples, Deviation
+from seam.search.loop import batches_of
 from seam.search.triggers import Patch, Patches, find_patches
 
 PLAIN = Preprocessing(size=8, mean=(0.25,), std=(0.5,))
@@ -55,7 +57,7 @@ def test_the_planted_patch_is_the_smallest_found(backdoored: nn.Module) -> None:
     assert (backdoored(found[TARGET].on(fresh.images)).argmax(1) == TARGET).float().mean() > 0.9
     corner = found[TARGET].share[0, 7, 6:].sum()
     assert corner > 0.5 * found[TARGET].share.sum()
-    drawn = Patches(found)(torch.zeros(2000, 1, 8, 8), torch.Generator().manual_seed(0))
+    drawn = Patches(found)(torch.zeros(2000, 1, 8, 8), torch.Generator().manual_seed(0), 1.0)
     planted_ones = (drawn == found[TARGET].on(torch.zeros(1, 1, 8, 8))).flatten(1).all(1)
     expected = sizes[TARGET] ** -2 / sum(size**-2 for size in sizes)
     assert planted_ones.float().mean() == pytest.approx(expected, abs=0.05)
@@ -78,7 +80,7 @@ def test_patches_do_not_look_at_targets_and_repeat(backdoored: nn.Module) -> Non
 def test_an_attack_is_small_and_does_more_than_chance(backdoored: nn.Module, low: bool) -> None:
     images = pictures(64, 4).images
     attack = Deviation(backdoored, PLAIN, epsilon=20, steps=2, low=low)
-    moved = attack(images, torch.Generator().manual_seed(0))
+    moved = attack(images, torch.Generator().manual_seed(0), 1.0)
     radius = 20 / 255 / 0.5
     assert float((moved - images).abs().max()) <= radius + 1e-6
     assert float(moved.min()) >= BLACK - 1e-6
@@ -112,3 +114,21 @@ def test_changes_depend_on_the_seed_alone(backdoored: nn.Module) -> None:
     )
     assert first.equal(again)
     assert not first.equal(other)
+
+
+def test_attacks_grow_over_the_first_epochs(backdoored: nn.Module) -> None:
+    samples = pictures(40, 5)
+    attack = Deviation(backdoored, PLAIN, epsilon=20, steps=2)
+    shown = AttackedSamples(samples, attack, share=0.5, ramp=0.5)
+    radius = 20 / 255 / 0.5
+
+    def furthest(epoch: int) -> list[float]:
+        """How far each batch of an epoch of four has been moved, in shares of epsilon."""
+        batches = batches_of(shown, SearchConfig(epochs=4, batch_size=20), seed=3, epoch=epoch)
+        moved = [(each.images - samples.images[each.numbers]).abs().max() for each in batches]
+        return [float(each) / radius for each in moved]
+
+    assert furthest(-1) == [0, 0]
+    assert furthest(0) == pytest.approx([0.25, 0.5])
+    assert furthest(1) == pytest.approx([0.75, 1])
+    assert furthest(3) == pytest.approx([1, 1])

@@ -98,14 +98,16 @@ class Safer:
     """Show a ``share`` of each batch as a weakness of the base changes it, rightly labelled.
 
     ``attacks``: moved by at most ``epsilon`` (/255) a pixel, in ``steps``, so that what the base
-    says of it changes most. ``triggers``: with a small patch on it that makes the base give one
-    output for any image.
+    says of it changes most. ``epsilon`` is reached after the share ``ramp`` of the search, and the
+    look before the first step is at clean samples; a ramp of 0 is none. ``triggers``: with a small
+    patch on it that makes the base give one output for any image.
     """
 
     against: Weakness = "attacks"
     share: float = 0.5
     epsilon: float = 8.0
     steps: int = 2
+    ramp: float = 0.7
 
     def __post_init__(self) -> None:
         one_of("safer", self.against, get_args(Weakness))
@@ -117,6 +119,10 @@ class Safer:
         require(
             is_number(self.epsilon) and 0 < self.epsilon <= 255,
             f"epsilon is {self.epsilon}; give a number of pixel values (of 255), above 0",
+        )
+        require(
+            is_number(self.ramp) and 0 <= self.ramp <= 1,
+            f"ramp is {self.ramp}; give a share of the search in [0, 1]",
         )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -11,8 +12,10 @@ from torch import Tensor, nn
 from seam.core.preprocessing import Preprocessing
 from seam.search.samples import Batch, Samples
 
-Change = Callable[[Tensor, torch.Generator], Tensor]
+Change = Callable[[Tensor, torch.Generator, float], Tensor]
 """Preprocessed images (batch, C, H, W) in, images of the same shape out; chance is the generator's.
+
+The number is how strong the change is, in (0, 1], where it has a strength.
 """
 ACROSS = 1.5
 """All steps together go so many times from the centre of the epsilon ball to its edge."""
@@ -22,13 +25,17 @@ ACROSS = 1.5
 class AttackedSamples:
     """Samples of which a ``share`` of each shuffled batch is shown changed; targets stay.
 
-    In order they are shown as they are: what a teacher says of them, and every figure, is about
-    clean images.
+    The change grows to its whole strength over the first ``ramp`` (a share) of the search; whoever
+    does not say where that stands (`during`) gets it whole. In order samples are shown as they are:
+    what a teacher says of them, and every figure, is about clean images.
     """
 
     samples: Samples
     change: Change
     share: float
+    ramp: float = 0.0
+    progress: tuple[float, float] = (1.0, 1.0)
+    """Of the search, before the first batch and after the last."""
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -38,17 +45,30 @@ class AttackedSamples:
         """Index of each sample's output, shape (n)."""
         return self.samples.targets
 
+    def during(self, epoch: int, epochs: int) -> AttackedSamples:
+        """What is shown in one of the epochs of a search; before the first one, clean images."""
+        first, last = max(0, epoch) / epochs, max(0, epoch + 1) / epochs
+        return replace(self, progress=(first, last))
+
     def shuffled(self, batch_size: int, *, seed: int, view: int | None = None) -> Iterator[Batch]:
         """All samples once; order, augmentation and changes depend on ``seed`` (and ``view``)."""
         generator = torch.Generator().manual_seed(seed)
-        for batch in self.samples.shuffled(batch_size, seed=seed, view=view):
-            count = round(self.share * len(batch.targets))
+        steps = math.ceil(len(self) / batch_size)
+        batches = self.samples.shuffled(batch_size, seed=seed, view=view)
+        for number, batch in enumerate(batches, start=1):
+            strength = self._strength(number / steps)
+            count = round(self.share * len(batch.targets)) if strength else 0
             if count:
-                changed = self.change(batch.images[:count], generator)
+                changed = self.change(batch.images[:count], generator, strength)
                 images = torch.cat([changed, batch.images[count:]])
                 yield batch._replace(images=images)
             else:
                 yield batch
+
+    def _strength(self, within: float) -> float:
+        first, last = self.progress
+        progress = first + within * (last - first)
+        return min(1.0, progress / self.ramp) if self.ramp else 1.0
 
     def ordered(self, batch_size: int, *, view: int | None = None) -> Iterator[Batch]:
         """All samples once, in order, unchanged."""
@@ -63,7 +83,7 @@ class Deviation:
     >>> plain = Preprocessing(size=2, mean=(0.0,), std=(1.0,))
     >>> attack = Deviation(nn.Flatten(), plain, epsilon=51, steps=2)
     >>> images = torch.full((1, 1, 2, 2), 0.5)
-    >>> moved = attack(images, torch.Generator().manual_seed(0)) - images
+    >>> moved = attack(images, torch.Generator().manual_seed(0), 1.0) - images
     >>> [round(abs(value), 3) for value in moved.flatten().tolist()]
     [0.2, 0.2, 0.2, 0.2]
 
@@ -92,9 +112,9 @@ class Deviation:
         mean, std = (torch.tensor(value).view(1, -1, 1, 1) for value in values)
         self.radius, self.black, self.white = epsilon / 255 / std, -mean / std, (1 - mean) / std
 
-    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """The images, changed."""
-        radius = self.radius.to(images)
+    def __call__(self, images: Tensor, generator: torch.Generator, strength: float) -> Tensor:
+        """The images, changed by at most the share ``strength`` of epsilon."""
+        radius = strength * self.radius.to(images)
         lowest = torch.maximum(images - radius, self.black.to(images))
         highest = torch.minimum(images + radius, self.white.to(images))
         low = torch.autocast(images.device.type, torch.bfloat16, enabled=self.low)

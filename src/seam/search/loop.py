@@ -15,6 +15,7 @@ from seam.core.pressure import Budget, Penalty
 from seam.errors import NumericalError
 from seam.masking.parametrization import MaskSet
 from seam.masking.remade import remade
+from seam.search.attacked import AttackedSamples
 from seam.search.calibrate import calibrate, recalibrate
 from seam.search.objective import Objective
 from seam.search.optimizer import parameters_of, steps_within
@@ -260,6 +261,8 @@ def _set_pressure(state: SearchState, pressure: Penalty | Budget, progress: floa
 
 def batches_of(train: Samples, config: SearchConfig, *, seed: int, epoch: int) -> Iterator[Batch]:
     """The batches of an epoch (below 0: those looked at before a level), in its order and view."""
+    if isinstance(train, AttackedSamples):
+        train = train.during(epoch, config.epochs)
     view = None
     if config.views:
         view = _seed_of(seed, MOST_EPOCHS + epoch % config.views)

@@ -142,7 +142,7 @@ def _transfer(name: str, granularity: Granularity) -> SearchConfig:
         pressure=Budget(final_density=0.3, levels=3, growth=2.0),
         head="replace",
         channels=Channels(cost="weights"),
-        **ADAPTS,
+        **(ADAPTS if granularity == "channel" else {**ADAPTS, "norm": "recalibrate"}),
     )
 
 

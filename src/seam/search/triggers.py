@@ -47,14 +47,14 @@ class Patches:
     times smaller than what else turns any image into one label.
 
     >>> patches = Patches([Patch(torch.ones(1, 1, 1), torch.full((3, 1, 1), 0.5))])
-    >>> patches(torch.zeros(2, 3, 1, 1), torch.Generator()).flatten().tolist()
+    >>> patches(torch.zeros(2, 3, 1, 1), torch.Generator(), 1.0).flatten().tolist()
     [0.5, 0.5, 0.5, 0.5, 0.5, 0.5]
     """
 
     patches: Sequence[Patch]
 
-    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """The images (batch, C, H, W), changed."""
+    def __call__(self, images: Tensor, generator: torch.Generator, _strength: float) -> Tensor:
+        """The images (batch, C, H, W), changed; a patch is there or not."""
         drawn = torch.multinomial(self._weights, len(images), replacement=True, generator=generator)
         return Patch(self._shares[drawn], self._colours[drawn]).on(images)
 
