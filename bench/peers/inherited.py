@@ -114,7 +114,7 @@ def away_from_attacks(look: Look, preprocessing: Preprocessing) -> dict[str, Ten
     generator = torch.Generator().manual_seed(0)
 
     def distance(images: Tensor) -> Tensor:
-        moved = attack(images, generator)
+        moved = attack(images, generator, 1.0)
         with torch.no_grad():
             clean = features(images)
         return (backbone(moved) - clean).square().sum(1).mean()
