@@ -67,23 +67,28 @@ def students(files: Sequence[Values]) -> str:
 def reductions(files: Sequence[Values]) -> str:
     """What a method inherits less than fine-tuning on the same seeds, and what that costs.
 
-    Means are of the longest runs of each pair of base and target.
+    Means are of the longest runs of each pair of base and target, of today's default where there
+    are any.
     """
     heads = [
         *("base", "target", "steps", "method", "removed", "accuracy"),
         *(f"less by {attack}" for attack in ATTACKS),
     ]
     groups = _groups(files)
-    rows, every = [], defaultdict[tuple[str, float], dict[tuple[str, str], dict[str, float]]](dict)
+    rows, every = [], defaultdict[tuple[str, float], dict[tuple[str, str], Values]](dict)
+    newest = defaultdict[tuple[str, float, str, str], tuple[bool, int]](lambda: (False, 0))
     for (base, target, steps, method, removed), group in groups.items():
         tuned = groups.get((base, target, steps, "finetune", 0.0), [])
         plain = {row["seed"]: row for row in tuned}
         pairs = [(row, plain[row["seed"]]) for row in group if row["seed"] in plain]
         if method == "finetune" or not pairs:
             continue
-        found = _against(pairs)
-        every[method, removed][base, target] = found  # steps come in their order
-        rows.append([base, target, f"{steps:,}", *_line(method, removed, found)])
+        found, older = _against(pairs), any(map(_older, group))
+        age = (not older, steps)
+        if age > newest[method, removed, base, target]:
+            newest[method, removed, base, target] = age
+            every[method, removed][base, target] = found
+        rows.append([base, target, f"{steps:,}", *_line(method, removed, found, older=older)])
     for (method, removed), pair in every.items():
         if len(pair) > 1:
             each = [*pair.values()]
@@ -91,7 +96,8 @@ def reductions(files: Sequence[Values]) -> str:
             rows.append([f"mean of {len(each)}", "", "", *_line(method, removed, mean)])
     note = (
         "Accuracy: points above fine-tuning on the same seeds. Less: 1 - rate / fine-tuning's "
-        "rate, in %, of rates that are means over seeds. Means are of the longest runs."
+        "rate, in %, of rates that are means over seeds. Means are of the longest runs of each "
+        "pair, of today's default where there are any. *: of an older default."
     )
     return markdown(heads, rows, note)
 
@@ -117,9 +123,11 @@ def _against(pairs: Sequence[tuple[Values, Values]]) -> dict[str, float]:
     }
 
 
-def _line(method: str, removed: float, found: Mapping[str, float]) -> list[str]:
+def _line(
+    method: str, removed: float, found: Mapping[str, float], *, older: bool = False
+) -> list[str]:
     return [
-        *_named(method, removed),
+        *_named(method, removed, older=older),
         *(percent(found[key], 1) for key in ("accuracy", *ATTACKS)),
     ]
 
