@@ -50,7 +50,7 @@ class Tuned:
 def headed(task: Task) -> Headed:
     """The base with the head that our search gives it, its norm statistics those of the data."""
     config, model = task.settings.search, task.headed()
-    if config.norm == "train":
+    if config.norm != "frozen":
         images = (each.images for each in islice(_batches(task, -1), STATISTICS_BATCHES))
         calibrate(model.eval().backbone, dict(model.backbone.named_parameters()), images)
     return model
