@@ -96,6 +96,7 @@ class ModelManifest:
 def architecture_recipe(base: BaseModel) -> dict[str, Any] | None:
     """What of a base's recipe builds its architecture: no files of the machine it was made on.
 
+    >>> from seam.models.load import BaseSpec
     >>> architecture_recipe(BaseSpec(name="zoo:digits").load())
     {'name': 'zoo:digits', 'model_args': {}}
 
