@@ -93,7 +93,9 @@ def reductions(files: Sequence[Values]) -> str:
         if len(pair) > 1:
             each = [*pair.values()]
             mean = {key: sum(found[key] for found in each) / len(each) for key in each[0]}
-            rows.append([f"mean of {len(each)}", "", "", *_line(method, removed, mean)])
+            older = not all(newest[method, removed, *place][0] for place in pair)
+            line = _line(method, removed, mean, older=older)
+            rows.append([f"mean of {len(each)}", "", "", *line])
     note = (
         "Accuracy: points above fine-tuning on the same seeds. Less: 1 - rate / fine-tuning's "
         "rate, in %, of rates that are means over seeds. Means are of the longest runs of each "
