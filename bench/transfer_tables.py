@@ -75,8 +75,7 @@ def reductions(files: Sequence[Values]) -> str:
         *(f"less by {attack}" for attack in ATTACKS),
     ]
     groups = _groups(files)
-    rows, every = [], defaultdict[tuple[str, float], dict[tuple[str, str], Values]](dict)
-    newest = defaultdict[tuple[str, float, str, str], tuple[bool, int]](lambda: (False, 0))
+    rows, every = [], defaultdict[tuple[str, float], dict[tuple[str, str], Any]](dict)
     for (base, target, steps, method, removed), group in groups.items():
         tuned = groups.get((base, target, steps, "finetune", 0.0), [])
         plain = {row["seed"]: row for row in tuned}
@@ -84,16 +83,15 @@ def reductions(files: Sequence[Values]) -> str:
         if method == "finetune" or not pairs:
             continue
         found, older = _against(pairs), any(map(_older, group))
-        age = (not older, steps)
-        if age > newest[method, removed, base, target]:
-            newest[method, removed, base, target] = age
-            every[method, removed][base, target] = found
+        before, run = every[method, removed].get((base, target)), (not older, steps, found)
+        if before is None or run[:2] > before[:2]:
+            every[method, removed][base, target] = run
         rows.append([base, target, f"{steps:,}", *_line(method, removed, found, older=older)])
     for (method, removed), pair in every.items():
         if len(pair) > 1:
-            each = [*pair.values()]
+            each = [found for _, _, found in pair.values()]
             mean = {key: sum(found[key] for found in each) / len(each) for key in each[0]}
-            older = not all(newest[method, removed, *place][0] for place in pair)
+            older = not all(current for current, _, _ in pair.values())
             line = _line(method, removed, mean, older=older)
             rows.append([f"mean of {len(each)}", "", "", *line])
     note = (

@@ -14,7 +14,6 @@ import torch
 from peers.prune import UNIFORM_SLACK, narrow, prunable, to_share
 from peers.shapes import with_gathers
 from torch import Tensor
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from seam.core.config import SearchConfig
 from seam.core.pressure import Budget
@@ -23,7 +22,7 @@ from seam.evaluation.accuracy import outputs_of, share_right
 from seam.evaluation.cost import executed_macs
 from seam.jobs.task import Task
 from seam.masking.head import Headed
-from seam.search.calibrate import calibrate
+from seam.search.calibrate import calibrate, norms
 from seam.search.loop import SALIENCY_BATCHES, STATISTICS_BATCHES, answers, batches_of
 from seam.search.schedule import place, rate_at
 
@@ -137,18 +136,14 @@ def _optimizer(model: Headed, config: SearchConfig, method: str) -> torch.optim.
     return torch.optim.Adam(groups)
 
 
-def _norms(model: Headed) -> list[_BatchNorm]:
-    return [each for each in model.modules() if isinstance(each, _BatchNorm)]
-
-
 def _training(model: Headed) -> bool:
-    return all(each.training for each in _norms(model))
+    return all(each.training for each in norms(model).values())
 
 
 def train_mode(model: Headed) -> None:
     """As in our search: norm layers train, dropout is off."""
     model.eval()
-    for layer in _norms(model):
+    for layer in norms(model).values():
         layer.train()
 
 
