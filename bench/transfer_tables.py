@@ -23,7 +23,8 @@ NAMES = {
     "safer": "seam --safer attacks",
 }
 ATTACKS = ("features", "logits")
-NORM = preset("default", Problem.new_labels(["a", "b"])).norm
+CHANGED = ("norm", "distill", "corrected", "graded")
+"""Settings of the preset that have changed since some rows were run."""
 
 
 def students(files: Sequence[Values]) -> str:
@@ -57,7 +58,7 @@ def students(files: Sequence[Values]) -> str:
         f"{listed([row['inheritance']['attacked'] for row in every])} of them. One seed: the "
         "95 % interval; several: the mean, lowest to highest. *Attacked* is how many of the "
         "samples that the student gets right are then wrong. "
-        "*: of an older default (decisions 033 and 036). "
+        "*: of an older default (decisions 033 and 037). "
         f"Steps of {listed([row['batch_size'] for row in every])} images. "
         + provenance(files[0] if files else {}, "transfer/*.json")
     )
@@ -141,5 +142,6 @@ def _older(row: Values) -> bool:
     search = row["settings"].get("search")
     if search is None:
         return False
-    safer = search["safer"] or {"ramp": 0.0}
-    return search["norm"] != NORM or "ramp" not in safer
+    problem = Problem.new_labels(["a", "b"])
+    today = preset("default", problem, granularity=search["granularity"]).to_dict()
+    return any(search.get(name) != today[name] for name in CHANGED)

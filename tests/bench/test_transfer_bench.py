@@ -101,9 +101,9 @@ def test_less_is_against_fine_tuning_on_the_same_seed() -> None:
         }
 
     def old_safer() -> dict[str, Any]:
-        """Shown attacks that did not grow."""
+        """Shown attacks, and no teacher."""
         settings = seam.plan(PARITY, remove=0.5, safer="attacks").to_dict()
-        del settings["search"]["safer"]["ramp"]
+        del settings["search"]["graded"]
         rest = {"weights": {"kept": 1, "base": 2}, "seconds": {"cpu": 1}, "n": {"test": 10}}
         found = row("seam", 0, 0.9, 0.4, settings=settings, batch_size=64, **rest)
         found["inheritance"] |= {"adaptive": found["inheritance"]["logits"], "attacked": 10}

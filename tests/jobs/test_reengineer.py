@@ -216,6 +216,25 @@ def test_the_base_teaches_views_in_the_precision_of_the_search(base: BaseModel) 
     assert not found["bfloat16"].equal(found["float32"])
 
 
+def test_a_graded_teacher_counts_by_how_often_it_is_right(base: BaseModel) -> None:
+    problem, counted = PROBLEMS["one-vs-rest"], []
+    settings = seam.plan(problem, graded=True, distill=0.9)
+    for noise in (0.0, 0.15, 1e6):
+        worse = replace(base, module=copy.deepcopy(base.module))
+        torch.manual_seed(0)
+        with torch.no_grad():
+            for value in worse.module.parameters():
+                value += noise * torch.randn_like(value)
+        task = Task(worse, problem, "digits", settings)
+        objective = task.objective()
+        right = task.compared.bars.accuracies["restricted"]
+        assert objective.distill == pytest.approx(0.9 * max(0, 2 * right - 1) ** 2)
+        counted.append(objective.distill)
+    assert counted[0] > 0.8
+    assert 0 < counted[1] < 0.8
+    assert counted[2] == 0
+
+
 @pytest.mark.parametrize("preset", ["default", "paper"])
 def test_test_data_is_out_of_reach(
     preset: str, base: BaseModel, monkeypatch: pytest.MonkeyPatch

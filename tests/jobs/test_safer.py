@@ -62,6 +62,18 @@ def test_a_run_goes_on_to_the_same_bytes(
     assert without.report["density"] > 0
 
 
+def test_points_before_attacks_are_whole_are_no_candidates(clean: BaseModel) -> None:
+    plan = seam.plan(PROBLEM, epochs=4, remove=0.5, shots=30)
+    grown = replace(plan, search=replace(plan.search, safer=Safer(ramp=0.7)))
+    result = seam.reengineer(clean, PROBLEM, "digits", settings=grown)
+    assert [row["epoch"] for row in result.history] == [0, 1, 2, 3, 4]
+    assert {point.epoch for point in result.frontier} <= {0, 3, 4}
+    assert grown.search.ramp == 0.7
+    assert plan.search.ramp == 0
+    assert replace(plan.search, safer=Safer(against="triggers")).ramp == 0
+    assert seam.plan(PROBLEM, preset_name="paper", safer="attacks").search.ramp == 0
+
+
 def test_the_teacher_speaks_of_clean_images(clean: BaseModel) -> None:
     plan = seam.plan(PROBLEM, epochs=1, safer="attacks", shots=30)
     task = Task(clean, PROBLEM, "digits", plan)

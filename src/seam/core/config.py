@@ -99,8 +99,9 @@ class Safer:
 
     ``attacks``: moved by at most ``epsilon`` (/255) a pixel, in ``steps``, so that what the base
     says of it changes most. ``epsilon`` is reached after the share ``ramp`` of the search, and the
-    look before the first step is at clean samples; a ramp of 0 is none. ``triggers``: with a small
-    patch on it that makes the base give one output for any image.
+    look before the first step is at clean samples; a ramp of 0 is none. Only points behind it are
+    candidates. ``triggers``: with a small patch on it that makes the base give one output for any
+    image.
     """
 
     against: Weakness = "attacks"
@@ -138,7 +139,9 @@ class SearchConfig:
     gradients are added up: less memory for the same step, but that norm statistics are those of
     the parts.
 
-    Where ``corrected``, what the base is wrong about is put right before it is distilled.
+    Where ``corrected``, what the base is wrong about is put right before it is distilled. Where
+    ``graded``, ``distill`` is multiplied by the square of how much more often the base is right
+    than wrong on validation samples.
 
     The running statistics of batch norms stay as they are (``norm`` is ``frozen``), follow the
     batches of the steps (``train``), or are measured anew before each point, too
@@ -165,6 +168,7 @@ class SearchConfig:
     head_epochs: int = 0
     distill: float = 0.0
     corrected: bool = False
+    graded: bool = False
     temperature: float = 1.0
     views: int = 0
     finetune: Finetune | None = None
@@ -176,6 +180,19 @@ class SearchConfig:
     def all_epochs(self) -> int:
         """Epochs of search and fine-tuning together, where the search does not stop early."""
         return self.epochs + (self.finetune.epochs if self.finetune is not None else 0)
+
+    @property
+    def ramp(self) -> float:
+        """The share of the epochs over which attacks that are shown grow.
+
+        They do not where a penalty presses, which may end the search at any step.
+
+        >>> SearchConfig(pressure=Budget(), safer=Safer(ramp=0.5)).ramp
+        0.5
+        """
+        if self.safer is None or isinstance(self.pressure, Penalty):
+            return 0.0
+        return self.safer.ramp if self.safer.against == "attacks" else 0.0
 
     def __post_init__(self) -> None:
         at_least("epochs", self.epochs, 1, whole=True)
@@ -195,10 +212,9 @@ class SearchConfig:
             is_number(self.distill) and 0 <= self.distill <= 1,
             f"distill is {self.distill}; give a share in [0, 1]",
         )
-        require(
-            isinstance(self.corrected, bool),
-            f"corrected is {self.corrected}; give true or false",
-        )
+        for name in ("corrected", "graded"):
+            value = getattr(self, name)
+            require(isinstance(value, bool), f"{name} is {value}; give true or false")
         require(
             isinstance(self.pressure, Penalty | Budget),
             f"pressure is {self.pressure}; give a Penalty or a Budget",

@@ -28,7 +28,7 @@ from seam.masking.gates import ChannelSet, Meter
 from seam.masking.head import Headed
 from seam.models.base import BaseModel
 from seam.search.loop import SearchState, begin, in_precision
-from seam.search.objective import Objective, Teacher
+from seam.search.objective import Objective, Teacher, grade
 from seam.search.samples import SearchData
 from seam.shrink.check import Checked, checked
 
@@ -121,14 +121,17 @@ class Task:
 
     def objective(self) -> Objective:
         """The loss of the search; with distillation, what the baselines teach in it."""
-        distill = self.settings.search.distill
+        config = self.settings.search
+        distill = config.distill
+        if config.graded:
+            distill *= grade(self.compared.bars.accuracies[self.baselines.reference])
         device = self.base.example().device
         weights = class_weights(self.problem, self.data.search.train.targets)
         if weights is not None:
             weights = weights.to(device)
         if not distill:
             return Objective(weights=weights)
-        config, teacher = self.settings.search, Teacher(self._taught)
+        teacher = Teacher(self._taught)
         return Objective(distill, teacher, weights, config.temperature, config.corrected)
 
     def _taught(self, view: int | None) -> Tensor:

@@ -39,8 +39,10 @@ class Walk:
 
     @property
     def frontier(self) -> list[Point]:
-        """The points that no other point beats."""
-        return frontier(self.points)
+        """The points that no other beats, since attacks that are shown are as large as asked."""
+        config = self.task.settings.search
+        first = config.ramp * config.epochs - 1e-9
+        return frontier([each for each in self.points if each.epoch == 0 or each.epoch >= first])
 
     def snapshot(self, point: Point) -> dict[str, Tensor]:
         """Masks, head and tuned parameters of a point of the frontier."""

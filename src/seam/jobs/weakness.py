@@ -28,18 +28,16 @@ def shown(
     preprocessing, low = base.preprocessing, config.precision == "bfloat16"
     assert isinstance(preprocessing, Preprocessing)
     change: Change
-    ramp = 0.0
     if safer.against == "attacks":
         change = Deviation(
             compared.answers, preprocessing, epsilon=safer.epsilon, steps=safer.steps, low=low
         )
-        ramp = safer.ramp
     else:
         labels = tried(base, problem)
         change = find_patches(
             base.module, samples.train, preprocessing, labels=labels, seed=seed, low=low
         )
-    return replace(samples, train=AttackedSamples(samples.train, change, safer.share, ramp))
+    return replace(samples, train=AttackedSamples(samples.train, change, safer.share, config.ramp))
 
 
 def check_images(base: BaseModel, config: SearchConfig) -> None:

@@ -28,7 +28,14 @@ SINGLE: dict[str, Any] = {
     "rates": replace(ADAPTS["rates"], score=0.01, most=1 / 64),
 }
 """Single weights whose values adapt: a better start, left more slowly, and short steps."""
-
+HEADED: dict[str, Any] = {
+    "norm": "recalibrate",
+    "distill": 0.9,
+    "temperature": 4.0,
+    "corrected": True,
+    "graded": True,
+}
+"""Single weights for new labels: the base with its trained head teaches, as far as it is right."""
 
 PUBLISHED = {
     ("binary", "vgg16", 10): (0.01, 1.0),
@@ -142,7 +149,7 @@ def _transfer(name: str, granularity: Granularity) -> SearchConfig:
         pressure=Budget(final_density=0.3, levels=3, growth=2.0),
         head="replace",
         channels=Channels(cost="weights"),
-        **(ADAPTS if granularity == "channel" else {**ADAPTS, "norm": "recalibrate"}),
+        **(ADAPTS if granularity == "channel" else {**ADAPTS, **HEADED}),
     )
 
 
