@@ -224,7 +224,7 @@ def test_a_graded_teacher_counts_by_how_often_it_is_right(base: BaseModel) -> No
         torch.manual_seed(0)
         with torch.no_grad():
             for value in worse.module.parameters():
-                value += noise * torch.randn_like(value)
+                value.add_(torch.randn_like(value), alpha=noise)
         task = Task(worse, problem, "digits", settings)
         objective = task.objective()
         right = task.compared.bars.accuracies["restricted"]
