@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tables import interval, listed, markdown, over_seeds, percent, provenance, spread
+from tables import (
+    changed_since,
+    interval,
+    listed,
+    markdown,
+    over_seeds,
+    percent,
+    provenance,
+    spread,
+)
 
 from seam.core.problem import Problem
-from seam.search.presets import preset
 
 Values = Mapping[str, Any]
 CHANGED = {
@@ -267,16 +275,8 @@ def _older(run: Values) -> bool:
     settings = run["settings"]["search"]
     if settings.get("preset") not in ("default", "bitmask"):
         return False
-    now = preset(settings["preset"], Problem.one_vs_rest("any")).to_dict()
-    return any(
-        _compared(settings.get(name)) != _compared(now[name]) and run["method"] not in own
-        for name, own in CHANGED.items()
-    )
-
-
-def _compared(value: Any) -> Any:
-    """What is compared of a setting: of rates the bound of a step, for methods set the others."""
-    return value.get("most") if isinstance(value, Mapping) else value
+    names = [name for name, own in CHANGED.items() if run["method"] not in own]
+    return changed_since(settings, Problem.one_vs_rest("any"), names)
 
 
 def _marked(runs: Sequence[Values]) -> str:

@@ -91,6 +91,23 @@ def provenance(found: Values, file: str) -> str:
     return "Source: " + ", ".join(word for word in words if word) + "."
 
 
+def changed_since(search: Values, problem: Any, names: Iterable[str]) -> bool:
+    """Whether any of these settings of a search's preset is another one today.
+
+    Of rates the bound of a step is compared, for some methods set the others.
+    """
+    from seam.search.presets import preset
+
+    granularity = search.get("granularity", "weight")
+    today = preset(search["preset"], problem, granularity=granularity).to_dict()
+
+    def of(values: Values, name: str) -> Any:
+        value = values.get(name)
+        return value.get("most") if isinstance(value, Mapping) else value
+
+    return any(of(search, name) != of(today, name) for name in names)
+
+
 # --------------------------------------------------------------------------------------- tables
 
 

@@ -6,10 +6,18 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from tables import by_method, listed, markdown, over_seeds, percent, provenance, spread
+from tables import (
+    by_method,
+    changed_since,
+    listed,
+    markdown,
+    over_seeds,
+    percent,
+    provenance,
+    spread,
+)
 
 from seam.core.problem import Problem
-from seam.search.presets import preset
 
 Values = Mapping[str, Any]
 NAMES = {
@@ -142,6 +150,4 @@ def _older(row: Values) -> bool:
     search = row["settings"].get("search")
     if search is None:
         return False
-    problem = Problem.new_labels(["a", "b"])
-    today = preset("default", problem, granularity=search["granularity"]).to_dict()
-    return any(search.get(name) != today[name] for name in CHANGED)
+    return changed_since(search, Problem.new_labels(["a", "b"]), CHANGED)
