@@ -66,7 +66,7 @@ def students(files: Sequence[Values]) -> str:
         f"{listed([row['inheritance']['attacked'] for row in every])} of them. One seed: the "
         "95 % interval; several: the mean, lowest to highest. *Attacked* is how many of the "
         "samples that the student gets right are then wrong. "
-        "*: of an older default (decisions 033 and 037). "
+        "*: of an older default (decisions 033, 036 and 037). "
         f"Steps of {listed([row['batch_size'] for row in every])} images. "
         + provenance(files[0] if files else {}, "transfer/*.json")
     )

@@ -86,6 +86,7 @@ def test_a_missing_runtime_stands_below_the_table() -> None:
         (["--latency", "--batch", "nan"], "--batch is 'nan'; give whole numbers"),
         (["--latency", "--runtimes", ""], "no runtime is named"),
         (["--threads", "1"], "give --latency too"),
+        (["--batch", "1"], "give --latency too"),
     ],
 )
 def test_bad_input(call: Call, finished: Path, flags: list[str], expected: str) -> None:

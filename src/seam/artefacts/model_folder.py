@@ -55,7 +55,10 @@ def save_model(
     Raises:
         RunFolderError: the folder cannot be written.
     """
-    state = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
+    state = {  # copies, for safetensors refuses tensors that share their memory
+        name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, value in module.state_dict().items()
+    }
     tensors = save_tensors(state)
     document = {
         "format": FORMAT,

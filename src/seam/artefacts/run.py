@@ -225,6 +225,10 @@ class RunFolder:
         """Write ``values`` as ``name`` in the run folder."""
         write_json(self.path / name, values)
 
+    def forget_report(self) -> None:
+        """Delete ``report.json``: until there is another, the run has not finished."""
+        (self.path / "report.json").unlink(missing_ok=True)
+
     def write_history(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write ``history.jsonl``, one row an epoch."""
         lines = [f"{json.dumps(row, sort_keys=True)}\n" for row in rows]

@@ -33,6 +33,8 @@ from seam.cli.options import (
 )
 from seam.errors import ConfigError
 
+BATCHES = "1,16"
+
 
 @mirroring("run", NOTE)
 def run(
@@ -51,7 +53,9 @@ def run(
     threads: Annotated[
         int | None, typer.Option(help="To time with; by default PyTorch's, at most one a core.")
     ] = None,
-    batch: Annotated[str, typer.Option(help="Batch sizes to time.")] = "1,16",
+    batch: Annotated[
+        str | None, typer.Option(help="Batch sizes to time.", show_default=BATCHES)
+    ] = None,
     int8: Annotated[
         bool, typer.Option("--int8", help="Time the exported 8-bit models, not the float one.")
     ] = False,
@@ -83,10 +87,17 @@ def run(
     from seam.reporting.terminal import per_label, summary
     from seam.reporting.words import predict_command
 
-    if not latency and (runtimes is not None or threads is not None or int8):
-        raise ConfigError("--runtimes, --threads and --int8 say how to time; give --latency too")
+    timing = (runtimes, threads, batch, int8 or None)
+    if not latency and any(value is not None for value in timing):
+        raise ConfigError(
+            "--runtimes, --threads, --batch and --int8 say how to time; give --latency too"
+        )
     named = tuple(names_in(runtimes)) if runtimes is not None else None
-    plan = LatencyPlan(runtimes=named, batches=_sizes(batch), threads=threads) if latency else False
+    plan = (
+        LatencyPlan(runtimes=named, batches=_sizes(batch or BATCHES), threads=threads)
+        if latency
+        else False
+    )
     wanted = defects_plan(
         defects,
         trigger,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,8 @@ SETTINGS = (
     *("shots", "validation", "validation_from", "negatives", "augment", "skip_bad", "seed"),
 )
 """Options that are settings of the same name."""
+NAMED = {"pick": "epoch", "round": "round_to", "preset": "preset_name"}
+"""Options that set one of another name."""
 
 
 def check_places(data: str | None, out: Path | None, dry_run: bool) -> None:
@@ -129,6 +131,19 @@ def settings_of(options: Mapping[str, Any], spec: BaseSpec) -> dict[str, Any]:
         "rename": pairs(options["rename"], "rename"),
         **{name: options[name] for name in SETTINGS if name in options},
     }
+
+
+def setting_of(option: str, values: Sequence[Any]) -> dict[str, list[Any]]:
+    """An option and values as the keyword of `seam.jobs.plan.plan` that it sets.
+
+    >>> setting_of("tolerance", [0.5])
+    {'tolerance': [0.005]}
+    >>> setting_of("pick", [3])
+    {'epoch': [3]}
+    """
+    if option == "tolerance" and all(isinstance(value, int | float) for value in values):
+        values = [_points(value) for value in values]
+    return {NAMED.get(option, option): [*values]}
 
 
 def _points(tolerance: float | None) -> Any:

@@ -26,7 +26,7 @@ from seam.cli.options import (
     pairs,
     place,
 )
-from seam.cli.searching import check_places, settings_of, spec_of
+from seam.cli.searching import check_places, setting_of, settings_of, spec_of
 from seam.cli.sweep_rows import table_of, watched
 from seam.core.problem import Problem
 from seam.errors import ConfigError, LabelError
@@ -208,7 +208,7 @@ def _grid(values: Sequence[str] | None) -> dict[str, list[Any]]:
         given_values = names_in(rest)
         if not equals or not name or not given_values:
             raise ConfigError(f"--grid '{text}' is not of the form OPTION=VALUE,VALUE")
-        found[name.replace("-", "_")] = [_value(text) for text in given_values]
+        found |= setting_of(name.replace("-", "_"), [_value(text) for text in given_values])
     return found
 
 

@@ -46,17 +46,15 @@ def at_least(name: str, value: Any, least: int, *, whole: bool = False) -> None:
     require(fits, f"{name} is {value}; give {what}{bound}")
 
 
-def one_of(name: str, value: str, choices: Sequence[str]) -> None:
+def one_of(name: str, value: Any, choices: Sequence[str]) -> None:
     """Raise ConfigError where a setting is none of its ``choices``.
 
     >>> one_of("tune", "al", ("none", "all"))
     Traceback (most recent call last):
     seam.errors.ConfigError: tune is 'al'; give one of none, all; did you mean 'all'?
     """
-    require(
-        value in choices,
-        f"{name} is '{value}'; give one of {', '.join(choices)}{nearest(value, list(choices))}",
-    )
+    near = nearest(str(value), list(choices))
+    require(value in choices, f"{name} is '{value}'; give one of {', '.join(choices)}{near}")
 
 
 def build(kind: type[_Settings], values: Mapping[str, Any]) -> _Settings:

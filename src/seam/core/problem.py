@@ -112,6 +112,8 @@ class Problem:
     @classmethod
     def of(cls, labels: Sequence[str]) -> Problem:
         """One label means one-vs-rest, several mean a subset."""
+        if isinstance(labels, str):
+            raise LabelError(f"the labels are a text, '{labels}'; give a list: ['{labels}']")
         if not labels:
             raise LabelError("no labels were named; give one (one-vs-rest) or several (a subset)")
         return cls.one_vs_rest(labels[0]) if len(labels) == 1 else cls.subset(labels)

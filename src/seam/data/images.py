@@ -27,6 +27,7 @@ from seam.data.decode import (
     open_image,
     stored_size,
     to_square,
+    upright,
 )
 from seam.errors import ConfigError, DataError
 from seam.search.samples import Batch
@@ -145,7 +146,7 @@ def prepared_image(
             raise DataError(f"{str(error).rpartition(';')[0]}; give another file") from error
     side = stored_size(preprocessing)
     size = image.width if image.width == image.height and image.width <= side else side
-    picture = image.convert("L" if preprocessing.channels == 1 else "RGB")
+    picture = upright(image).convert("L" if preprocessing.channels == 1 else "RGB")
     pixels = torch.from_numpy(to_square(picture, size, preprocessing.interpolation).copy())[None]
     samples = ImageSamples(pixels, torch.zeros(1, dtype=torch.long), preprocessing, device)
     return next(samples.ordered(1)).images

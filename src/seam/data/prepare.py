@@ -175,7 +175,7 @@ def _read_texts(
     tokens, kept, bad = read_tokens(
         source, preprocessing, skip_bad=config.skip_bad, observe=observe
     )
-    return kept, bad, lambda targets: TextSamples(tokens.to(device), targets.to(device), device)
+    return kept, bad, lambda targets: TextSamples(tokens.to(device), targets, device)
 
 
 def choose(

@@ -23,7 +23,7 @@ ORDERED_TOKENS = 2**15  # of one batch without gradients: bounds memory
 class TextSamples:
     """Labelled texts as `seam.search.samples.Samples`; they are shown as they are in every view.
 
-    ``tokens`` are numbers, int64 (n, length), kept on ``device`` as ``targets`` (n) are.
+    ``tokens`` are numbers, int64 (n, length), kept on ``device``; ``targets`` (n) on the processor.
     """
 
     tokens: Tensor
@@ -48,7 +48,7 @@ class TextSamples:
     def _batches(self, order: Tensor, batch_size: int) -> Iterator[Batch]:
         for numbers in order.split(batch_size):
             chosen = numbers.to(self.device)
-            yield Batch(self.tokens[chosen], self.targets[chosen], numbers)
+            yield Batch(self.tokens[chosen], self.targets[numbers].to(self.device), numbers)
 
 
 def read_tokens(

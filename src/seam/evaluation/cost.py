@@ -165,7 +165,8 @@ def layer_uses(module: nn.Module, example: Tensor) -> LayerUses:
                 for name in ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight"):
                     if getattr(each, name) is not None:
                         uses[join(owner, name)] = uses.get(join(owner, name), 0) + tokens
-                uses[join(owner, "out_proj.weight")] = tokens
+                name = join(owner, "out_proj.weight")
+                uses[name] = uses.get(name, 0) + tokens
 
             hooks.append(layer.register_forward_hook(count_attention))
     try:

@@ -76,6 +76,8 @@ def finish(task: Task, walk: Walk, folder: RunFolder | None, start: float) -> Re
     measured, predictions = measure(task, adapter, model, walk.costs)
     metrics = {name: measured[name] for name in (*SHARED, *PROVENANCE)}
     adapter = replace(adapter, metrics=metrics)
+    if folder is not None:
+        folder.forget_report()  # it speaks of the adapter that is now replaced
     size = save_adapter(adapter, folder.adapter) if folder is not None else None
     if folder is not None and model.manifest is not None:
         example = task.base.example()

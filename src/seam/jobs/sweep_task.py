@@ -85,7 +85,12 @@ def lay_groundwork(
 
 
 def _loaded(base: BaseSpec, device: str) -> BaseModel:
-    """The base model, which a worker's process loads once for all of its problems."""
+    """The base model, which a worker's process loads once for all of its problems.
+
+    What ``auto`` is, the worker's machine says.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     return _load(json.dumps(base.to_dict(), sort_keys=True), device)
 
 

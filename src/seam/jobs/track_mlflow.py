@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 FOLDER, DATABASE, RECORD = "mlflow", "mlflow.db", "run.json"
 EXPERIMENT = "seam"
 LONGEST = 500
+UNNAMED = re.compile(r"[^\w\-. :/]")
+"""What the name of a parameter may not have."""
 """Letters of a setting's value that are recorded."""
 
 
@@ -67,7 +70,10 @@ class MLflow(Silent):
             known = self._known()
             self._run = known or self._new()
             if not known:
-                rows = [Param(name, value[:LONGEST]) for name, value in flat(settings).items()]
+                rows = [
+                    Param(UNNAMED.sub("_", name), value[:LONGEST])
+                    for name, value in flat(settings).items()
+                ]
                 for start in range(0, len(rows), 100):
                     self._client.log_batch(self._run, params=rows[start : start + 100])
             history = self._client.get_metric_history(self._run, "density")

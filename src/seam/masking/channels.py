@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
+from torch.nn.utils import parametrize
 
 from seam.errors import ModelError, in_line
 from seam.masking.attention import attention_of
@@ -54,7 +55,9 @@ def find_axes(module: nn.Module, example: Tensor) -> list[Axis]:
         else:
             couplings.add(graph, group, names)
     for name, layer in module.named_modules():
-        if isinstance(layer, _ConvNd) and layer.groups > 1:
+        if parametrize.is_parametrized(layer):  # its class is the user's own module's, too
+            couplings.bar_both(name)
+        elif isinstance(layer, _ConvNd) and layer.groups > 1:
             couplings.join_groups(name, layer)
         elif isinstance(layer, ChannelLayer):
             couplings.join_pairs(name, layer)

@@ -55,6 +55,11 @@ class Couplings:
         """Leave a layer's outputs whole."""
         self.whole[self._numbers(name, "out")] = True
 
+    def bar_both(self, name: str) -> None:
+        """Leave a layer whole, its outputs and its inputs."""
+        for side in side_sizes(self.layers[name]):
+            self.whole[self._numbers(name, side)] = True
+
     def join_groups(self, name: str, layer: _ConvNd) -> None:
         """The channels of each group of a grouped convolution, on both sides."""
         outs, ins = self._numbers(name, "out"), self._numbers(name, "in")

@@ -244,14 +244,14 @@ def attach(module: nn.Module, *, exclude: Sequence[str] = ()) -> MaskSet:
 
 
 def norm_parameters(module: nn.Module) -> dict[str, nn.Parameter]:
-    """Scales and shifts of the module's norm layers, by name."""
-    return {
-        join(owner, name): parameter
-        for owner, layer in module.named_modules()
+    """Scales and shifts of the module's norm layers, by name; shared ones once, by the first."""
+    theirs = {
+        id(parameter)
+        for layer in module.modules()
         if isinstance(layer, NORMS)
-        for name, parameter in layer._parameters.items()
-        if parameter is not None
+        for parameter in layer._parameters.values()
     }
+    return {name: each for name, each in module.named_parameters() if id(each) in theirs}
 
 
 def join(owner: str, name: str) -> str:
@@ -263,12 +263,13 @@ def _maskable(module: nn.Module) -> list[tuple[str, str]]:
     """Owner and name of every parameter that could have a mask.
 
     Only names that the layers themselves use: ``weight_g`` and ``weight_v``, into which the older
-    weight norm splits a weight, are not masked (a row of zeros would be divided by its norm).
+    weight norm splits a weight, are not masked (a row of zeros would be divided by its norm); nor
+    is a layer that is parametrized, whose class a copy shares with the user's own.
     """
     return [
         (owner, name)
         for owner, layer in module.named_modules()
-        if isinstance(layer, MASKABLE)
+        if isinstance(layer, MASKABLE) and not parametrize.is_parametrized(layer)
         for name, parameter in layer._parameters.items()
         if name in MASKABLE_NAMES and parameter is not None and parameter.is_floating_point()
     ]

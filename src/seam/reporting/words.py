@@ -92,12 +92,15 @@ def seconds(value: float) -> str:
 
     >>> seconds(12.3), seconds(754), seconds(7260)
     ('12.3 s', '12 min 34 s', '2 h 1 min')
+    >>> seconds(119.7)
+    '2 min 0 s'
     """
-    if value < 60:
+    whole = round(value)
+    if whole < 60:
         return f"{value:.3g} s"
-    if value < 3600:
-        return f"{value // 60:.0f} min {value % 60:.0f} s"
-    return f"{value // 3600:.0f} h {value % 3600 // 60:.0f} min"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def remarks(report: Mapping[str, Any]) -> str:

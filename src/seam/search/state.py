@@ -85,6 +85,7 @@ class SearchState:
         self.finetuned = self.epoch
         if isinstance(self.masks, MaskSet):
             self.masks.set_gate(step)
+        self._keep_budget()
         self.tuned = self.whole
         for parameter in self.tuned.values():
             parameter.requires_grad_(True)
@@ -97,6 +98,12 @@ class SearchState:
         self.optimizers = [
             torch.optim.SGD(groups, momentum=MOMENTUM, weight_decay=settings.weight_decay)
         ]
+
+    def _keep_budget(self) -> None:
+        """Keep what single weights have at the end of their budget, by the scores of now."""
+        pressure = self.config.pressure
+        if isinstance(self.masks, MaskSet) and isinstance(pressure, Budget):
+            self.strategy.keep(self.masks, self.strategy.share(pressure, 1.0), True)
 
     def snapshot(self) -> dict[str, Tensor]:
         """What a point of the frontier is made of: mask bits, head and tuned values.
@@ -156,6 +163,8 @@ class SearchState:
                 for optimizer in self.optimizers:
                     if any(parameter is each for each in parameters_of(optimizer)):
                         optimizer.state[parameter][kind] = _like(value, parameter, optimizer)
+        if self.finetuned is not None:
+            self._keep_budget()  # no step moves the threshold any more
         self.epoch, self.started = epoch, True
 
     def compact(self) -> None:

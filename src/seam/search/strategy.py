@@ -40,7 +40,8 @@ def by_saliency(look: Look) -> dict[str, Tensor]:
 def by_magnitude(look: Look) -> dict[str, Tensor]:
     """``weight ** 2``, which needs no data (Han et al., NeurIPS 2015, arXiv:1506.02626)."""
     assert isinstance(look.masks, MaskSet)
-    return {name: value.detach().square() for name, value in look.masks.originals().items()}
+    originals = look.masks.originals()  # a shared parameter is there by all of its names
+    return {name: originals[name].detach().square() for name in look.masks.scores()}
 
 
 def by_both(look: Look) -> dict[str, Tensor]:
