@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from seam.artefacts.environment import environment
+from seam.core.config import Rates
 from seam.jobs.observe import Silent
 from seam.models.base import BaseModel
 from seam.models.load import load_base
@@ -23,12 +24,12 @@ RESULTS = Path(__file__).parent / "results"
 WARM_UP = 3
 VALUES_STAY: dict[str, Any] = {
     "start": "saliency",
-    "score_lr": 0.03,
+    "rates": Rates(score=0.03, head=0.01, tune=0.005, method="normalized"),
     "tune": "norm",
-    "tune_lr": 0.005,
     "norm": "frozen",
     "growth": 1.0,
     "distill": 0.5,
+    "corrected": False,
     "temperature": 1.0,
     "views": 0,
 }

@@ -132,7 +132,7 @@ def _means(runs: Sequence[Values], sizes: Sequence[float]) -> list[list[str]]:
         what = "one label against the rest" if labels == 1 else f"{labels} labels"
         rows.append(
             [
-                f"**mean of {count}: {base}, {what}**",
+                f"**mean of {count}: {base}, {what}**{_mark(mine)}",
                 f"{images:,}",
                 spread([row["restricted"]["value"] for row in picked]),
                 spread([row["density"] for row in picked]),
@@ -263,8 +263,8 @@ def _note(runs: Sequence[Values]) -> str:
     )
     return (
         "All in %, differences in points, on test images; in brackets the 95 % interval, of "
-        f"several seeds lowest to highest. Chosen on validation images (n = {held}), tested on "
-        f"others (n = {tested})."
+        "several seeds, and in a mean of problems, lowest to highest. Chosen on validation images "
+        f"(n = {held}), tested on others (n = {tested})."
         + (f" Steps in bfloat16: {'; '.join(named)}." if named else "")
         + (" *: of an older default (decisions 033 to 035)." if any(map(_older, runs)) else "")
     )
