@@ -131,6 +131,10 @@ def test_a_second_process_is_refused(call: Call, tmp_path: Path) -> None:
     assert list(folder.iterdir()) == []
 
 
-def test_dry_run_writes_nothing(call: Call, tmp_path: Path) -> None:
-    found = call(*SWEEP, "--each-label", "--dry-run", "--json")
+def test_dry_run_writes_nothing(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = call(*SWEEP, "--each-label", "--out", "sweep", "--dry-run", "--json")
+    assert list(tmp_path.iterdir()) == []
     assert [row["name"] for row in json.loads(found.out)["runs"]] == list("0123456789")

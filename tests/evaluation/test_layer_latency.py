@@ -99,7 +99,7 @@ def test_the_programs_run(spec: LayerSpec, runtime: str) -> None:
 
 
 @pytest.mark.parametrize("runtime", ["torch", "onnxruntime", "openvino"])
-def test_wide_layers_take_longer(runtime: str, brief: Budget) -> None:
+def test_equal_layers_are_timed_once(runtime: str, brief: Budget) -> None:
     layers = [SQUARE, DEPTHWISE, SQUARE]
     steps: list[tuple[int, int]] = []
     found = measure_table(
@@ -113,11 +113,19 @@ def test_wide_layers_take_longer(runtime: str, brief: Budget) -> None:
     )
     assert steps[-1] == (6, 6)
     assert (len(found.grids), found.layers) == (2, (0, 1, 0))
-    assert found.ms(0, 64, 64) > found.ms(0, 8, 8)
-    assert found.full_ms > found.total([(8, 8)] * 3) > found.call_ms
     assert found.fits(layers, runtime=runtime, batch=4, threads=1)
     assert not found.fits(layers, runtime=runtime, batch=1, threads=1)
     assert not found.fits(layers[:2], runtime=runtime, batch=4, threads=1)
+
+
+@pytest.mark.parametrize("runtime", ["torch", "onnxruntime", "openvino"])
+def test_wide_layers_take_longer(runtime: str, brief: Budget, tries: range) -> None:
+    def told_apart() -> bool:
+        found = measure_table([SQUARE], runtime=runtime, batch=4, threads=1, detail=2, budget=brief)
+        wide, narrow = found.ms(0, 64, 64), found.ms(0, 8, 8)
+        return wide > narrow and found.full_ms > found.total([(8, 8)]) > found.call_ms
+
+    assert any(told_apart() for _ in tries)
 
 
 def test_a_table_of_what_cannot_be_timed() -> None:
@@ -148,11 +156,12 @@ def test_leaving_the_fast_path_makes_rounding_pay() -> None:
         costs_of_rounding({1: 1.0, 2: 2.0})
 
 
-def test_widths_are_measured() -> None:
+def test_widths_are_measured(tries: range) -> None:
     brief = Budget(rounds=3, seconds=0.0, turn_ms=0.5, warm_up=1)
-    found = measure_widths((8, 16, 64), runtime="onnxruntime", threads=1, budget=brief)
-    assert found[64].median > found[8].median
-    assert found[8].n == 3
+    found = (
+        measure_widths((8, 16, 64), runtime="onnxruntime", threads=1, budget=brief) for _ in tries
+    )
+    assert any(each[64].median > each[8].median and each[8].n == 3 for each in found)
 
 
 @pytest.mark.parametrize(

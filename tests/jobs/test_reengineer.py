@@ -21,6 +21,7 @@ from seam.jobs import walk as walks
 from seam.jobs.result import Result
 from seam.jobs.task import Task
 from seam.models.base import BaseModel
+from seam.search import loop
 from seam.search.samples import Batch
 
 PROMISED = {
@@ -317,7 +318,8 @@ def test_another_pick_of_the_same_call_needs_no_search(
 ) -> None:
     problem = PROBLEMS["subset"]
     first = search(base, problem, out=tmp_path, tolerance=0.5)
-    monkeypatch.setattr(walks, "saliency", forbid, raising=False)
+    monkeypatch.setattr(loop, "start", forbid)
+    monkeypatch.setattr(loop, "batches_of", forbid)
     second = search(base, problem, out=tmp_path, epoch=first.frontier[-1].epoch)
     assert second.report["picked"]["epoch"] == first.frontier[-1].epoch
     assert second.history == first.history

@@ -83,6 +83,12 @@ class Attached:
         self.module = module
         self.places = list(places)
         self._orders = {owner: _order(module.get_submodule(owner)) for owner, _ in places}
+        self._classes = {}
+        for owner in self._orders:
+            layer = module.get_submodule(owner)
+            if parametrize.is_parametrized(layer):  # a copy shares its class with the user's own
+                self._classes[owner] = kind = type(layer)
+                layer.__class__ = type(kind.__name__, (kind,), {})
 
     def originals(self) -> dict[str, Tensor]:
         """The parameters as they are without parametrization, by name."""
@@ -94,6 +100,8 @@ class Attached:
             parametrize.remove_parametrizations(
                 self.module.get_submodule(owner), name, leave_parametrized=False
             )
+        for owner, kind in self._classes.items():
+            self.module.get_submodule(owner).__class__ = kind
         for owner, order in self._orders.items():
             parameters = self.module.get_submodule(owner)._parameters
             kept = {name: parameters[name] for name in order}
@@ -263,13 +271,12 @@ def _maskable(module: nn.Module) -> list[tuple[str, str]]:
     """Owner and name of every parameter that could have a mask.
 
     Only names that the layers themselves use: ``weight_g`` and ``weight_v``, into which the older
-    weight norm splits a weight, are not masked (a row of zeros would be divided by its norm); nor
-    is a layer that is parametrized, whose class a copy shares with the user's own.
+    weight norm splits a weight, are not masked (a row of zeros would be divided by its norm).
     """
     return [
         (owner, name)
         for owner, layer in module.named_modules()
-        if isinstance(layer, MASKABLE) and not parametrize.is_parametrized(layer)
+        if isinstance(layer, MASKABLE)
         for name, parameter in layer._parameters.items()
         if name in MASKABLE_NAMES and parameter is not None and parameter.is_floating_point()
     ]
