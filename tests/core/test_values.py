@@ -39,6 +39,8 @@ BAD: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (SearchConfig, {"head_epochs": -1}, "head epochs is -1; give a whole number, 0 or more"),
     (SearchConfig, {"corrected": "no"}, "corrected is no; give true or false"),
     (SearchConfig, {"head": 3}, "head is '3'; give one of"),
+    (SearchConfig, {"rates": 0.1}, "rates is 0.1; give Rates"),
+    (SearchConfig, {"finetune": 3}, "finetune is 3; give Finetune"),
     (SearchConfig, {"graded": 1}, "graded is 1; give true or false"),
     (SearchConfig, {"distill": 1.1}, r"distill is 1.1; give a share in \[0, 1\]"),
     (SearchConfig, {"granularity": "wait"}, "granularity is 'wait'; give one of weight"),

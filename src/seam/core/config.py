@@ -219,6 +219,12 @@ class SearchConfig:
             isinstance(self.pressure, Penalty | Budget),
             f"pressure is {self.pressure}; give a Penalty or a Budget",
         )
+        nested: dict[str, type] = {"rates": Rates, "channels": Channels}
+        optional: dict[str, type] = {"finetune": Finetune, "safer": Safer}
+        for name, kind in (nested | optional).items():
+            value = getattr(self, name)
+            fits = isinstance(value, kind) or (value is None and name in optional)
+            require(fits, f"{name} is {value}; give {kind.__name__}(...)")
         one_of("start", self.start, get_args(Start))
         require(
             self.start == "ones" or isinstance(self.pressure, Budget),
