@@ -263,7 +263,7 @@ def _note(runs: Sequence[Values]) -> str:
     )
     return (
         "All in %, differences in points, on test images; in brackets the 95 % interval, of "
-        "several seeds, and in a mean of problems, lowest to highest. Chosen on validation images "
+        "several seeds or problems, lowest to highest. Chosen on validation images "
         f"(n = {held}), tested on others (n = {tested})."
         + (f" Steps in bfloat16: {'; '.join(named)}." if named else "")
         + (" *: of an older default (decisions 033 to 035)." if any(map(_older, runs)) else "")
