@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from seam.artefacts.atomic import (
+    delete_file,
     existing,
     shown,
     write_bytes,
@@ -180,6 +181,25 @@ def test_an_error_of_the_disk_is_one_line_and_changes_nothing(
     assert message.isprintable()
     assert state(path) == before
     assert names(tmp_path) == ["target"]
+
+
+def test_a_disk_that_forbids_to_delete_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "report.json"
+    path.write_bytes(b"old")
+
+    def fail(*args: Any, **named: Any) -> Any:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", fail)
+        with pytest.raises(RunFolderError, match="Read-only file system.*permissions"):
+            delete_file(path)
+    assert path.read_bytes() == b"old"
+    delete_file(path)
+    delete_file(path)
+    assert names(tmp_path) == []
 
 
 @pytest.mark.parametrize("write", [file_writer, folder_writer])

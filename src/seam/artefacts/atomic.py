@@ -94,6 +94,19 @@ def make_folder(path: str | Path) -> None:
         Path(path).mkdir(parents=True, exist_ok=True)
 
 
+def delete_file(path: str | Path) -> None:
+    """Delete a file; one that is not there is deleted already.
+
+    >>> import tempfile
+    >>> delete_file(Path(tempfile.mkdtemp()) / "report.json")
+
+    Raises:
+        RunFolderError: it cannot be deleted.
+    """
+    with _explained(Path(path)):
+        Path(path).unlink(missing_ok=True)
+
+
 def write_folder(path: str | Path, files: Mapping[str, bytes]) -> None:
     """Write a folder that holds exactly ``files``; they appear together, or not at all.
 

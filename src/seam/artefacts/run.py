@@ -14,6 +14,7 @@ import yaml
 from torch import Tensor
 
 from seam.artefacts.atomic import (
+    delete_file,
     is_temporary,
     make_folder,
     shown,
@@ -83,7 +84,7 @@ class RunFolder:
                 write_text(self._config, text)
             for folder in (self.path, self.path / "checkpoint", self.path / "checkpoint/points"):
                 for file in filter(is_temporary, folder.glob(".*")):
-                    file.unlink()
+                    delete_file(file)
             if (self.path / "environment.json").exists():
                 self._check_data(facts)
             else:
@@ -219,7 +220,7 @@ class RunFolder:
         """Delete the points of all other epochs."""
         for file in (self.path / "checkpoint" / "points").glob("*.safetensors"):
             if int(file.stem) not in epochs:
-                file.unlink()
+                delete_file(file)
 
     def write_json(self, name: str, values: Any) -> None:
         """Write ``values`` as ``name`` in the run folder."""
@@ -227,7 +228,7 @@ class RunFolder:
 
     def forget_report(self) -> None:
         """Delete ``report.json``: until there is another, the run has not finished."""
-        (self.path / "report.json").unlink(missing_ok=True)
+        delete_file(self.path / "report.json")
 
     def write_history(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write ``history.jsonl``, one row an epoch."""
