@@ -16,8 +16,8 @@ from typing import Any
 
 from tables import CURVES, PICTURE, RESULTS, ROOT
 
+from seam.reporting.chart import upper_edge
 from seam.reporting.plots import BLUE, GREY, INK, ORANGE
-from seam.search.frontier import Point, staircase
 
 Run = Mapping[str, Any]
 TITLES = {
@@ -73,9 +73,8 @@ def _draw(axes: Any, runs: Sequence[Run], size: str, titles: Mapping[str, str]) 
         mine = [run for run in runs if run["method"] == method]
         colour = COLOURS.get(method) or next(others)
         for run in mine:
-            points = [_point(row, size) for row in run["points"]]
-            axes.scatter(*_shares(points), s=7, color=colour, alpha=0.4, linewidths=0)
-            best = _shares(staircase(points))
+            axes.scatter(*_shares(run["points"], size), s=7, color=colour, alpha=0.4, linewidths=0)
+            best = _shares(upper_edge(run["points"], size), size)
             axes.plot(*best, marker="o", markersize=3.5, linewidth=1, color=colour)
         if mine:
             seeds = ", ".join(str(run["seed"]) for run in mine)
@@ -107,15 +106,9 @@ def _methods(runs: Sequence[Run]) -> list[str]:
     return [*(name for name in TITLES if name in found), *sorted(found - TITLES.keys())]
 
 
-def _point(row: Mapping[str, Any], size: str) -> Point:
-    """A point whose density is the size to draw it at."""
-    found = {name: row[name] for name in Point.__dataclass_fields__ if name in row}
-    return Point(**{**found, "density": row[size]})
-
-
-def _shares(points: Sequence[Point]) -> tuple[list[float], list[float]]:
+def _shares(points: Sequence[Mapping[str, Any]], size: str) -> tuple[list[float], list[float]]:
     """What is kept, and accuracies, in %."""
-    return [100 * p.density for p in points], [100 * p.validation_accuracy for p in points]
+    return [100 * row[size] for row in points], [100 * row["validation_accuracy"] for row in points]
 
 
 def _write(figure: Any, file: Path) -> None:

@@ -194,7 +194,7 @@ def test_a_disk_that_forbids_to_delete_is_one_line(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "unlink", fail)
-        with pytest.raises(RunFolderError, match="Read-only file system.*permissions"):
+        with pytest.raises(RunFolderError, match=r"Read-only file system.*permissions"):
             delete_file(path)
     assert path.read_bytes() == b"old"
     delete_file(path)

@@ -136,6 +136,11 @@ def test_frontier_is_what_nothing_dominates(found: list[Point]) -> None:
         assert same or not (no_worse(a, b) or no_worse(b, a))
 
 
+def test_of_equal_points_the_latest_stays() -> None:
+    early, late, denser = (Point(e, d, 0.9, 0.2, 0) for e, d in ((1, 0.1), (3, 0.1), (2, 0.2)))
+    assert frontier([early, denser, late]) == [late]
+
+
 def test_a_point_within_a_budget_is_not_beaten_by_one_above_it() -> None:
     within, above = Point(1, 0.4, 0.8, 0.2999, 0), Point(2, 0.3, 0.9, 0.3049, 0)
     assert frontier([within, above]) == [within, above]

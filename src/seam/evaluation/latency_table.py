@@ -10,7 +10,6 @@ from typing import Any
 
 from seam.errors import ConfigError
 from seam.evaluation.layer_spec import LayerSpec
-from seam.evaluation.machine import describe_machine, thread_count
 
 
 @dataclass(frozen=True)
@@ -94,23 +93,6 @@ class LatencyTable:
     def specs(self) -> list[LayerSpec]:
         """The network's layers at their full width."""
         return [self.grids[i].spec for i in self.layers]
-
-    @cached_property
-    def full_ms(self) -> float:
-        """Of the network at its full width."""
-        return self.total([(spec.in_channels, spec.out_channels) for spec in self.specs])
-
-    def fits(
-        self, specs: Sequence[LayerSpec], *, runtime: str, batch: int, threads: int | None = None
-    ) -> bool:
-        """Whether this table, perhaps read from a file, is of these layers and of this machine."""
-        same = (runtime, batch, thread_count(threads), describe_machine())
-        return self.specs == list(specs) and same == (
-            self.runtime,
-            self.batch,
-            self.threads,
-            self.machine,
-        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for a JSON file."""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seam.artefacts.atomic import write_bytes
-from seam.search.frontier import Point, staircase
+from seam.reporting.chart import upper_edge
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,7 +30,7 @@ def frontier_figure(report: Mapping[str, Any], history: Sequence[Mapping[str, An
     """The figure of `frontier_plot`."""
     figure = new_figure(7.2, 4.4)
     axes = figure.subplots()
-    points = staircase([Point(**row) for row in report["frontier"]])
+    edge = upper_edge(report["frontier"], "density")
     axes.scatter(
         [100 * row["density"] for row in history],
         [100 * row["validation_accuracy"] for row in history],
@@ -40,8 +40,8 @@ def frontier_figure(report: Mapping[str, Any], history: Sequence[Mapping[str, An
         zorder=2,
     )
     axes.plot(
-        [100 * point.density for point in points],
-        [100 * point.validation_accuracy for point in points],
+        [100 * row["density"] for row in edge],
+        [100 * row["validation_accuracy"] for row in edge],
         marker="o",
         markersize=5,
         color=BLUE,

@@ -89,7 +89,8 @@ def frontier(points: Sequence[Point]) -> list[Point]:
 
     One point beats another where it is no denser, needs no more MACs or, under a budget in time, no
     more time (in whole percents of the base's) and is at least as accurate; of equal points the
-    earlier one stays. The point before the first step, the base itself, stays in any case.
+    latest, which has learned longest, stays. The point before the first step, the base itself,
+    stays in any case.
 
     >>> dense, sparse = Point(0, 1, 0.9, 1, 0), Point(2, 0.4, 0.85, 0.4, 0)
     >>> [point.epoch for point in frontier([dense, Point(1, 0.5, 0.8, 0.5, 0), sparse])]
@@ -100,7 +101,7 @@ def frontier(points: Sequence[Point]) -> list[Point]:
         better = (other.density, _percents(other.cost), one.validation_accuracy)
         worse = (one.density, _percents(one.cost), other.validation_accuracy)
         no_worse = all(b >= w for b, w in zip(better, worse, strict=True))
-        return no_worse and (better != worse or one.epoch < other.epoch)
+        return no_worse and (better != worse or one.epoch > other.epoch)
 
     kept = [p for p in points if p.epoch == 0 or not any(beats(rival, p) for rival in points)]
     return sorted(kept, key=lambda p: (-p.density, p.epoch))
@@ -109,19 +110,6 @@ def frontier(points: Sequence[Point]) -> list[Point]:
 def _percents(share: float) -> int:
     """In whole percents, rounded up: a point within a budget is not beaten by one just above it."""
     return math.ceil(100 * share - 1e-9)
-
-
-def staircase(points: Sequence[Point]) -> list[Point]:
-    """The points that no sparser one matches in accuracy, sparsest first: the frontier to draw.
-
-    >>> [p.epoch for p in staircase([Point(0, 1, 0.9, 1, 0), Point(1, 0.5, 0.9, 0.5, 0)])]
-    [1]
-    """
-    kept: list[Point] = []
-    for point in sorted(points, key=lambda p: (p.density, -p.validation_accuracy)):
-        if not kept or point.validation_accuracy > kept[-1].validation_accuracy:
-            kept.append(point)
-    return kept
 
 
 def pick(points: Sequence[Point], rule: Pick, bars: Bars) -> Point:
