@@ -364,6 +364,12 @@ def test_own_module_and_own_data(tmp_path: Path) -> None:
     assert sum(found[0]["probabilities"].values()) == pytest.approx(1)
 
 
+@pytest.mark.parametrize("exclude", ["conv1", [1]])
+def test_layers_to_exclude_are_a_list_of_names(exclude: Any) -> None:
+    with pytest.raises(seam.SeamError, match=r"exclude is .*1.*; give a list of names of layers"):
+        seam.plan(PROBLEMS["subset"], exclude=exclude)
+
+
 def test_predictions_equal_the_measured_ones(base: BaseModel, tmp_path: Path) -> None:
     from seam.data.digits import load_digits
 

@@ -60,6 +60,35 @@ def test_labels_may_be_a_list_and_module_must_be_a_module() -> None:
         seam.BaseModel({}, ("cat", "dog"), SIZE)  # type: ignore[arg-type]
 
 
+def linear() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(48, 2))
+
+
+def without_data() -> nn.Module:
+    with torch.device("meta"):
+        return linear()
+
+
+def quantized() -> nn.Module:
+    return torch.ao.quantization.quantize_dynamic(linear(), {nn.Linear})
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [
+        (lambda: linear().half(), r"has float16 weights in '1\.\w+'; give module\.float\(\)"),
+        (lambda: linear().double(), r"has float64 weights in '1\.\w+'; give module\.float\(\)"),
+        (lambda: torch.jit.script(linear()), r"is compiled by torch\.jit; give the module that it"),
+        (quantized, "is quantized; give the module of before"),
+        (without_data, r"has no data in '1\.\w+'; give a module with its weights loaded"),
+    ],
+)
+def test_modules_whose_weights_no_search_can_move(made: Callable[[], Any], told: str) -> None:
+    with pytest.raises(ModelError, match=told):
+        seam.BaseModel(made(), ("cat", "dog"), SIZE)
+
+
 def test_biases_that_a_library_keeps_are_computed_anew() -> None:
     import timm
 

@@ -35,9 +35,10 @@ class Plan:
     def __post_init__(self) -> None:
         at_least("seed", self.seed, 0, whole=True)
         require(self.seed < 2**63, f"seed is {self.seed}; give one below 2^63")
+        names = self.exclude
         require(
-            all(isinstance(each, str) for each in self.exclude),
-            f"exclude is {self.exclude}; give names of layers",
+            isinstance(names, list | tuple) and all(isinstance(each, str) for each in names),
+            f"exclude is {names}; give a list of names of layers",
         )
 
     def to_dict(self) -> dict[str, Any]:

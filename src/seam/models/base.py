@@ -42,7 +42,8 @@ class BaseModel:
         origin: the hub repository that its weights came from, where that is known.
 
     Raises:
-        ModelError: ``module`` is no `nn.Module`.
+        ModelError: ``module`` is no `nn.Module`, or one whose weights no search can move: compiled
+            by `torch.jit`, quantized, without data, or of another type than float32.
         LabelError: ``labels`` is one string, not a list of them.
     """
 
@@ -59,6 +60,7 @@ class BaseModel:
             raise ModelError(
                 f"the base model is a {type(self.module).__name__}; give a torch.nn.Module"
             )
+        _check_searchable(self.module)
         given: object = self.labels
         if isinstance(given, str):
             raise LabelError(f"labels is '{given}'; give a list of names, as ['cat', 'dog']")
@@ -114,6 +116,22 @@ class BaseModel:
     def fingerprint(self) -> str:
         """SHA-256 over the module's parameters and buffers: names, types, shapes and bytes."""
         return fingerprint(self.module)
+
+
+def _check_searchable(module: nn.Module) -> None:
+    wrong, mend = "", ""
+    if isinstance(module, torch.jit.ScriptModule):
+        wrong, mend = "is compiled by torch.jit", "the module that it was made from"
+    elif not all(isinstance(value, Tensor) for value in module.state_dict().values()):
+        wrong, mend = "is quantized", "the module of before"
+    for name, value in module.named_parameters():
+        if value.is_meta:
+            wrong, mend = f"has no data in '{name}'", "a module with its weights loaded"
+        elif value.is_floating_point() and value.dtype != torch.float32:
+            kind = str(value.dtype).removeprefix("torch.")
+            wrong, mend = f"has {kind} weights in '{name}'", "module.float()"
+    if wrong:
+        raise ModelError(f"the base model {wrong}; give {mend}")
 
 
 class _Forgetful(dict[str, Tensor]):
