@@ -57,7 +57,10 @@ def test_density_is_exact_in_every_type(dtype: torch.dtype) -> None:
     assert float(grad[0, 0]) == pytest.approx(1 / 3010, rel=1e-2)
 
 
-@pytest.mark.parametrize(("share", "kept"), [(1.0, 18), (0.5, 9), (0.25, 4), (1 / 18, 1), (0.0, 0)])
+@pytest.mark.parametrize(
+    ("share", "kept"),
+    [(1.0, 18), (0.5, 9), (0.25, 4), (0.2, 3), (0.1, 1), (1 / 18, 1), (0.0, 0)],
+)
 def test_keep_keeps_the_highest_scores(share: float, kept: int) -> None:
     module = nn.Sequential(nn.Linear(4, 3, bias=False), nn.Linear(3, 2, bias=False))
     masks = attach(module)

@@ -6,6 +6,7 @@ module for good.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -175,7 +176,7 @@ class MaskSet(Attached, Mapping[str, Mask]):
             mask.gate = gate
 
     def keep(self, share: float, *, exact: bool = True) -> None:
-        """Move the threshold so that the ``share`` of elements with the highest scores is kept.
+        """Move the threshold so that at most the ``share`` of elements, of highest scores, is kept.
 
         Exact but for ties; a kept share of 1 keeps everything. Where ``exact`` is False, about
         ``SAMPLED`` evenly spaced scores stand for all: off by about 0.1 % of the elements.
@@ -184,7 +185,7 @@ class MaskSet(Attached, Mapping[str, Mask]):
         scores = torch.cat(
             [score.detach().reshape(-1)[::stride] for score in self.scores().values()]
         )
-        removed = round((1 - share) * scores.numel())
+        removed = math.ceil((1 - share) * scores.numel() - 1e-6)  # but for rounding errors
         if removed <= 0:
             self.set_threshold(float("-inf"))
         else:
