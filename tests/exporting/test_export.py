@@ -21,7 +21,7 @@ from seam.errors import ConfigError, DataError, MissingExtraError, RunFolderErro
 from seam.exporting import formats
 from seam.exporting.compare import compare
 from seam.exporting.program import to_program
-from seam.exporting.session import open_session
+from seam.exporting.session import OnnxSession, OpenVinoSession, open_session
 from seam.exporting.sidecar import ExportError
 from seam.jobs import predict
 from seam.jobs.reopen import data_of
@@ -316,9 +316,24 @@ def test_predicts_without_the_base_model(
             assert mine["probabilities"] == pytest.approx(theirs["probabilities"], abs=1e-4)
 
 
-def test_sessions_take_a_number_of_threads(exports: Any) -> None:
+def threads_of(session: Any) -> int:
+    """How many the runtime itself says that it computes with."""
+    if isinstance(session, OnnxSession):
+        return int(session._session.get_session_options().intra_op_num_threads)
+    if isinstance(session, OpenVinoSession):
+        model = session._request.get_compiled_model()
+        return int(model.get_property("INFERENCE_NUM_THREADS"))
+    used: list[int] = []
+    session._module.register_forward_pre_hook(lambda *_: used.append(torch.get_num_threads()))
+    session(torch.randn(2, 1, 8, 8))
+    return used[0]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("name", NAMES)
+def test_sessions_take_a_number_of_threads(name: str, threads: int, exports: Any) -> None:
     before = torch.get_num_threads()
-    images = torch.randn(2, 1, 8, 8)
-    found = [open_session(exports.file(name), threads=2)(images) for name in NAMES]
+    session = open_session(exports.file(name), threads=threads)
+    assert threads_of(session) == threads
+    assert session(torch.randn(2, 1, 8, 8)).shape == (2, 2)
     assert torch.get_num_threads() == before
-    assert all(each.shape == (2, 2) for each in found)
