@@ -137,4 +137,25 @@ def test_dry_run_writes_nothing(
     monkeypatch.chdir(tmp_path)
     found = call(*SWEEP, "--each-label", "--out", "sweep", "--dry-run", "--json")
     assert list(tmp_path.iterdir()) == []
-    assert [row["name"] for row in json.loads(found.out)["runs"]] == list("0123456789")
+    rows = json.loads(found.out)["runs"]
+    assert [row["name"] for row in rows] == list("0123456789")
+    assert {row["state"] for row in rows} == {"waiting"}
+    assert all(row["samples"]["train"] and row["steps"] for row in rows)
+
+
+def test_dry_run_finds_what_would_fail(call: Call, tmp_path: Path) -> None:
+    problems = tmp_path / "problems.yaml"
+    problems.write_text("good: ['3', '5']\nbad: ['3', 'x']\n")
+    found = call(*SWEEP, "--problems", problems, "--dry-run")
+    assert found.code == 2
+    assert "label 'x' is not among the base model's 10 labels" in found.err
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("x")
+    found = call(*SWEEP, "--each-label", "--out", tmp_path / "mine", "--dry-run")
+    assert found.code == 2
+    assert "is not empty and holds no sweep" in found.err
+    problems.write_text("good: ['3', '5']\nbad: ['3', '0']\n")
+    found = call(*SWEEP, "--problems", problems, "--rename", "0=zero", "--dry-run", "--json")
+    good, bad = json.loads(found.out)["runs"]
+    assert (found.code, good["state"], bad["state"]) == (2, "waiting", "failed")
+    assert f"1 of 2 problems failed, the first, 'bad': {bad['error']}" in found.err

@@ -141,6 +141,7 @@ def run(
     The same command goes on with what is not finished.
     """
     from seam.jobs.sweep import sweep
+    from seam.jobs.sweep_check import foreseen
     from seam.jobs.sweep_parts import parts_of
     from seam.jobs.workers import Workers
 
@@ -151,12 +152,10 @@ def run(
     spec = spec_of(ctx.params)
     parts = parts_of(named, grid=_grid(grid), **settings_of(ctx.params, spec))
     if dry_run:
-        rows: list[Row] = [
-            {"name": part.name, "outputs": list(part.problem.outputs), "state": "waiting"}
-            for part in parts
-        ]
+        rows = foreseen(spec, parts, data, out=out)
         output.show(table_of(rows))
         output.document({"runs": rows})
+        _check_failed(rows)
         return
     assert out is not None
     where = Workers(count=workers, threads=threads, gpus=gpus, address=address)
@@ -164,6 +163,10 @@ def run(
     with watched(output, parts) as told:
         rows = sweep(spec, parts, data, out=out, workers=where, device=kind, told=told)
     _show(output, rows, out)
+    _check_failed(rows)
+
+
+def _check_failed(rows: Sequence[Row]) -> None:
     failed = [row for row in rows if row["state"] == "failed"]
     if failed:
         raise ConfigError(

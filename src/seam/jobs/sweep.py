@@ -9,14 +9,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from seam.artefacts.atomic import is_temporary, make_folder, write_bytes, write_text
+from seam.artefacts.atomic import make_folder, write_bytes, write_text
 from seam.artefacts.lock import held
 from seam.artefacts.mirroring import SWEEP, mirroring
-from seam.artefacts.run import RunFolder
 from seam.artefacts.run_settings import plain
-from seam.errors import RunFolderError, StorageError, in_line
-from seam.jobs.direct import named_source, recorded
+from seam.errors import StorageError, in_line
+from seam.jobs.direct import named_source
 from seam.jobs.groundwork import common, same_start
+from seam.jobs.sweep_check import SWEEP_FILE, check_folder, check_sweep
 from seam.jobs.sweep_parts import Part
 from seam.jobs.sweep_state import Row, SweepState
 from seam.jobs.sweep_task import lay_groundwork, run_problem
@@ -24,7 +24,7 @@ from seam.jobs.workers import Workers, cluster, place_of, ray_of
 from seam.models.base import BaseModel
 from seam.models.load import BaseSpec
 
-SWEEP_FILE, TABLE_FILE = "sweep.yaml", "sweep.parquet"
+TABLE_FILE = "sweep.parquet"
 WAIT_S, LOOK_S = 1.0, 10.0
 SHARED_BY = 2
 """Runs that a groundwork is laid for."""
@@ -72,17 +72,12 @@ def sweep(
     """
     workers, folder = workers or Workers(), Path(out).resolve()
     ray = ray_of(workers.address)
-    place, known = place_of(workers), base.load("cpu")
-    source = str(named_source(data))
+    place, source = place_of(workers), str(named_source(data))
     state = SweepState(parts, folder)
-    for part in parts:
-        part.problem.counted(known.labels)
-        RunFolder(state.place(part)).check(recorded(known, part.problem, source, part.settings))
-    RunFolder(folder).refuse_links()
-    _check_folder(folder)
+    known = check_sweep(base, parts, data, folder)
     make_folder(folder)
     with held(folder, what=f"sweep '{out}'"):
-        _check_folder(folder)  # another process may have begun in the meantime
+        check_folder(folder)  # another process may have begun in the meantime
         _record(folder, known, parts, source)
         open_parts = [part for part in parts if not state.is_finished(part)]
         told(state.rows())
@@ -160,19 +155,6 @@ def _groups(parts: Sequence[Part]) -> list[list[Part]]:
     for part in parts:
         found.setdefault(common(part.problem, part.settings), []).append(part)
     return [*found.values()]
-
-
-def _check_folder(folder: Path) -> None:
-    """That a sweep can begin or go on here; writes nothing.
-
-    Raises:
-        RunFolderError: the folder holds something else.
-    """
-    begun = (folder / SWEEP_FILE).exists() or not folder.is_dir()
-    if not begun and not all(map(is_temporary, folder.iterdir())):
-        raise RunFolderError(
-            f"folder '{folder}' is not empty and holds no sweep; give another --out"
-        )
 
 
 def _record(folder: Path, base: BaseModel, parts: Sequence[Part], data: str) -> None:
