@@ -62,16 +62,28 @@ def test_a_run_goes_on_to_the_same_bytes(
     assert without.report["density"] > 0
 
 
-def test_points_before_attacks_are_whole_are_no_candidates(clean: BaseModel) -> None:
-    plan = seam.plan(PROBLEM, epochs=4, remove=0.5, shots=30)
-    grown = replace(plan, search=replace(plan.search, safer=Safer(ramp=0.7)))
-    result = seam.reengineer(clean, PROBLEM, "digits", settings=grown)
+def test_points_before_attacks_were_whole_for_long_are_no_candidates(clean: BaseModel) -> None:
+    plan = seam.plan(PROBLEM, epochs=4, remove=0.5, shots=30, safer=Safer(warmup=1000))
+    result = seam.reengineer(clean, PROBLEM, "digits", settings=plan)
     assert [row["epoch"] for row in result.history] == [0, 1, 2, 3, 4]
     assert {point.epoch for point in result.frontier} <= {0, 3, 4}
-    assert grown.search.ramp == 0.7
-    assert plan.search.ramp == 0
-    assert replace(plan.search, safer=Safer(against="triggers")).ramp == 0
-    assert seam.plan(PROBLEM, preset_name="paper", safer="attacks").search.ramp == 0
+
+
+@pytest.mark.parametrize(
+    ("warmup", "ramp", "first"), [(0, 0, 5), (10, 0.1, 5.5), (40, 0.4, 7), (1000, 0.5, 7.5)]
+)
+def test_attacks_are_whole_for_half_of_the_search(warmup: int, ramp: float, first: float) -> None:
+    search = seam.plan(PROBLEM, epochs=10, safer=Safer(warmup=warmup)).search
+    assert search.ramp(samples=640) == ramp
+    assert search.first_candidate(samples=640) == pytest.approx(first)
+
+
+@pytest.mark.parametrize("preset", ["default", "paper"])
+def test_nothing_grows_without_attacks_or_under_a_penalty(preset: str) -> None:
+    safer = "triggers" if preset == "default" else "attacks"
+    search = seam.plan(PROBLEM, preset_name=preset, safer=safer).search
+    assert search.ramp(samples=640) == 0
+    assert search.first_candidate(samples=640) == 0
 
 
 def test_the_teacher_speaks_of_clean_images(clean: BaseModel) -> None:

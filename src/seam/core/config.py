@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
@@ -98,17 +99,17 @@ class Safer:
     """Show a ``share`` of each batch as a weakness of the base changes it, rightly labelled.
 
     ``attacks``: moved by at most ``epsilon`` (/255) a pixel, in ``steps``, so that what the base
-    says of it changes most. ``epsilon`` is reached after the share ``ramp`` of the search, and the
-    look before the first step is at clean samples; a ramp of 0 is none. Only points behind it are
-    candidates. ``triggers``: with a small patch on it that makes the base give one output for any
-    image.
+    says of it changes most. ``epsilon`` is reached after ``warmup`` steps, or half of the search
+    where that is sooner, and the look before the first step is at clean samples; a warm-up of 0 is
+    none. Only points of the later half of what is left then are candidates. ``triggers``: with a
+    small patch on it that makes the base give one output for any image.
     """
 
     against: Weakness = "attacks"
     share: float = 0.5
     epsilon: float = 8.0
     steps: int = 2
-    ramp: float = 0.7
+    warmup: int = 50
 
     def __post_init__(self) -> None:
         one_of("safer", self.against, get_args(Weakness))
@@ -121,10 +122,7 @@ class Safer:
             is_number(self.epsilon) and 0 < self.epsilon <= 255,
             f"epsilon is {self.epsilon}; give a number of pixel values (of 255), above 0",
         )
-        require(
-            is_number(self.ramp) and 0 <= self.ramp <= 1,
-            f"ramp is {self.ramp}; give a share of the search in [0, 1]",
-        )
+        at_least("warmup", self.warmup, 0, whole=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,17 +180,28 @@ class SearchConfig:
         return self.epochs + (self.finetune.epochs if self.finetune is not None else 0)
 
     @property
-    def ramp(self) -> float:
-        """The share of the epochs over which attacks that are shown grow.
+    def attacked(self) -> bool:
+        """Whether attacks are shown that grow; under a penalty, which may end at any step, not."""
+        against = self.safer.against if self.safer is not None else ""
+        return against == "attacks" and isinstance(self.pressure, Budget)
 
-        They do not where a penalty presses, which may end the search at any step.
+    def ramp(self, samples: int) -> float:
+        """The share of the epochs over which attacks that are shown grow; ``samples`` an epoch.
 
-        >>> SearchConfig(pressure=Budget(), safer=Safer(ramp=0.5)).ramp
-        0.5
+        >>> SearchConfig(epochs=10, pressure=Budget(), safer=Safer(warmup=10)).ramp(samples=640)
+        0.1
         """
-        if self.safer is None or isinstance(self.pressure, Penalty):
+        if self.safer is None or not self.attacked:
             return 0.0
-        return self.safer.ramp if self.safer.against == "attacks" else 0.0
+        return min(0.5, self.safer.warmup / (self.epochs * math.ceil(samples / self.batch_size)))
+
+    def first_candidate(self, samples: int) -> float:
+        """The epoch from which on points can be chosen: attacks were whole for long enough then.
+
+        >>> SearchConfig(epochs=10, pressure=Budget(), safer=Safer(warmup=0)).first_candidate(640)
+        5.0
+        """
+        return self.epochs * (1 + self.ramp(samples)) / 2 if self.attacked else 0.0
 
     def __post_init__(self) -> None:
         at_least("epochs", self.epochs, 1, whole=True)

@@ -39,9 +39,9 @@ class Walk:
 
     @property
     def frontier(self) -> list[Point]:
-        """The points that no other beats, since attacks that are shown are as large as asked."""
-        config = self.task.settings.search
-        first = config.ramp * config.epochs - 1e-9
+        """The points that no other beats, of those that can be chosen."""
+        samples = len(self.task.data.search.train)
+        first = self.task.settings.search.first_candidate(samples) - 1e-9
         return frontier([each for each in self.points if each.epoch == 0 or each.epoch >= first])
 
     def snapshot(self, point: Point) -> dict[str, Tensor]:

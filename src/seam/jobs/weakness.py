@@ -37,7 +37,8 @@ def shown(
         change = find_patches(
             base.module, samples.train, preprocessing, labels=labels, seed=seed, low=low
         )
-    return replace(samples, train=AttackedSamples(samples.train, change, safer.share, config.ramp))
+    ramp = config.ramp(len(samples.train))
+    return replace(samples, train=AttackedSamples(samples.train, change, safer.share, ramp))
 
 
 def check_images(base: BaseModel, config: SearchConfig) -> None:
