@@ -5,11 +5,11 @@
     python bench/transfer.py mobilenet flowers --epochs 10 --recipe adam --rate 0.0003 --out F...
 
 What a student inherits is how often attacks that were made on the base flip it. All have the same
-data split, batches and number of steps; the head that they start from is trained on the frozen base
-(not scratch's). The epoch, or point, is chosen on validation data; test data is used once. Rows
-that are in the file already are not run again. Each student is an adapter folder in ``--students``:
-``seam.load(folder, base=base)``. Training images of `gtsrb` are frames of tracks, so its validation
-figures flatter everyone alike.
+data split, batches and number of steps; but for first weights, the head that they start from is
+trained on the frozen base. The epoch, or point, is chosen on validation data; test data is used
+once. Rows that are in the file already are not run again. Each student is an adapter folder in
+``--students``: ``seam.load(folder, base=base)``. Training images of `gtsrb` are frames of tracks,
+so its validation figures flatter everyone alike.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import Any
 import torch
 from common import RESULTS, Log, arguments, mobilenet, resnet20, save
 from peers.inherited import Inherited, away_from_attacks
-from peers.students import METHODS, RECIPES, SCRATCH, student
+from peers.students import FIRST_WEIGHTS, METHODS, RECIPES, SCRATCH, student
 from torch import nn
 
 from seam.artefacts.adapter import save_adapter
@@ -76,7 +76,7 @@ def rows_of(
     common = {"epochs": args.epochs, "seed": args.seed, "batch_size": args.batch_size}
     common |= {"shots": args.shots, "augment": args.augment, "granularity": args.granularity}
     common |= {"precision": args.precision, "tune_lr": args.rate}
-    shares = {"remos": [REMOS_REMOVED], "finetune": [0.0], "scratch": [0.0]}
+    shares = {"remos": [REMOS_REMOVED], **{key: [0.0] for key in ("finetune", *FIRST_WEIGHTS)}}
     for method in args.methods:
         for removed in shares.get(method, args.removed):
             if (method, removed) in done:
@@ -164,7 +164,7 @@ def theirs(
         "macs": {"base": executed_macs(task.base.module, task.base.example()), "executed": macs},
         "validation": {**task.compared.bars.accuracies, "reengineered": best},
         "points": points,
-        "settings": vars(SCRATCH if method == "scratch" else recipe),
+        "settings": vars(SCRATCH if method in FIRST_WEIGHTS else recipe),
     }, model
 
 

@@ -26,6 +26,7 @@ NAMES = {
     "magnitude": "magnitude",
     "reinitialise": "smallest drawn anew",
     "remos": "ReMoS",
+    "renofeation": "Renofeation",
     "seam": "seam",
     "away": "seam, starts away from attacks",
     "safer": "seam --safer attacks",

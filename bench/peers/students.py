@@ -4,13 +4,17 @@
 *magnitude*: the smallest weights of all layers together are zero and stay zero. *remos*: relevant
 slices (Zhang et al., ICSE 2022): large convolution weights that the target data hardly uses are
 zeroed, then everything adapts, those too. *reinitialise*: the smallest weights are drawn anew, then
-everything adapts.
+everything adapts. *renofeation* (Chin et al., 2020): first weights; behind each stage a tenth of
+the channels is dropped, and what is left is drawn to what the base has there. Its authors train for
+90,000 steps and then average weights over 30,000 more; here it has everyone's steps, unaveraged.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,6 +23,7 @@ import torch
 from peers.shapes import reset
 from peers.tune import headed, train_mode
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from seam.artefacts.adapter import Adapter, BaseReference
 from seam.evaluation.accuracy import outputs_of, share_right
@@ -26,8 +31,12 @@ from seam.jobs.task import Task
 from seam.masking.head import Headed
 from seam.masking.parametrization import attach
 from seam.search.loop import answers, batches_of
+from seam.search.samples import Batch
 
-METHODS = ("finetune", "scratch", "magnitude", "remos", "reinitialise")
+METHODS = ("finetune", "scratch", "magnitude", "remos", "reinitialise", "renofeation")
+FIRST_WEIGHTS = ("scratch", "renofeation")
+DROPPED, ALIKE = 0.1, 5.0
+"""Renofeation's share of channels, and its weight of the mean squares, in its authors' code."""
 COVERED = 0.5
 """A channel is activated by a sample where its mean, scaled to [0, 1] in its layer, is above."""
 Masks = Mapping[str, Tensor]
@@ -79,32 +88,46 @@ def student(
     search does; the base gives the same answers then.
     """
     model = (task.headed() if statistics else headed(task)).requires_grad_(True)
-    if method == "scratch":
+    teacher = copy.deepcopy(model).requires_grad_(False).eval()
+    if method in FIRST_WEIGHTS:
         reset(model, seed=task.settings.seed)
+        recipe = SCRATCH
     ways = {"magnitude": largest, "reinitialise": largest, "remos": relevant}
     masks: Masks = ways.get(method, _all)(model, task, removed)
     silence(model.backbone, masks)
     if method == "reinitialise":
         draw_anew(model.backbone, masks, seed=task.settings.seed)
     held = masks if method == "magnitude" else {}
-    model, points = _trained(task, model, held, SCRATCH if method == "scratch" else recipe, say)
+    if method == "renofeation":
+        with drawn_to(teacher, model, task) as apart:
+            points = _train(task, model, held, recipe, say, apart)
+    else:
+        points = _train(task, model, held, recipe, say)
     return adapter_of(task, model, held), model, points
 
 
-def _trained(
-    task: Task, model: Headed, held: Masks, recipe: Recipe, say: Say
-) -> tuple[Headed, list[dict[str, Any]]]:
-    """The model at its best epoch on validation data; the weights that ``held`` removes stay 0."""
+def _train(
+    task: Task,
+    model: Headed,
+    held: Masks,
+    recipe: Recipe,
+    say: Say,
+    apart: Callable[[Batch], Tensor | float] = lambda _batch: 0.0,
+) -> list[dict[str, Any]]:
+    """Train to the best epoch on validation data; the weights that ``held`` removes stay 0.
+
+    ``apart`` is added to the loss, after the model has answered the batch.
+    """
     config, data, objective = task.settings.search, task.data.search, task.objective()
     batches = partial(batches_of, data.train, config, seed=task.settings.seed)
     steps = config.all_epochs * -(-len(data.train) // config.batch_size)
     optimizer, schedule = recipe.optimizers(model, steps)
     points: list[dict[str, Any]] = []
-    best, chosen = -1.0, model
+    best, chosen = -1.0, model.state_dict()
     for epoch in range(config.all_epochs):
         train_mode(model)
         for batch in batches(epoch=epoch):
-            loss = objective(answers(model, batch, config), batch)
+            loss = objective(answers(model, batch, config), batch) + apart(batch)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -115,8 +138,61 @@ def _trained(
         points.append({"epoch": epoch + 1, "validation_accuracy": right, "loss": loss.item()})
         say(points[-1])
         if right > best:
-            best, chosen = right, copy.deepcopy(model)
-    return chosen.requires_grad_(False), points
+            best, chosen = right, copy.deepcopy(model.state_dict())
+    model.load_state_dict(chosen)
+    model.requires_grad_(False)
+    return points
+
+
+@contextmanager
+def drawn_to(
+    teacher: Headed, model: Headed, task: Task
+) -> Iterator[Callable[[Batch], Tensor | float]]:
+    """Renofeation: how far the model's features, some of them dropped, are from the teacher's."""
+    names = stages(model.backbone, task.base.example())
+    mine, theirs = deque[Tensor](maxlen=len(names)), deque[Tensor](maxlen=len(names))
+
+    def drop(layer: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
+        mine.append(F.dropout2d(output, DROPPED, layer.training))
+        return mine[-1]
+
+    def keep(_layer: nn.Module, _inputs: Any, output: Tensor) -> None:
+        theirs.append(output)
+
+    hooks = [model.backbone.get_submodule(name).register_forward_hook(drop) for name in names]
+    hooks += [teacher.backbone.get_submodule(name).register_forward_hook(keep) for name in names]
+
+    def apart(batch: Batch) -> Tensor | float:
+        with torch.no_grad():
+            answers(teacher, batch, task.settings.search)
+        pairs = zip(mine, theirs, strict=True)
+        return ALIKE * sum(F.mse_loss(a.float(), b.float()) for a, b in pairs)
+
+    try:
+        yield apart
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+@torch.no_grad()
+def stages(module: nn.Module, example: Tensor) -> list[str]:
+    """Names of the layers behind which the pictures become smaller, or end, in order."""
+    last: dict[int, str] = {}
+
+    def note(_layer: nn.Module, _inputs: Any, output: Any, name: str) -> None:
+        if isinstance(output, Tensor) and output.ndim == 4 and output.shape[2] > 1:
+            last[output.shape[2]] = name
+
+    hooks = [
+        layer.register_forward_hook(partial(note, name=name))
+        for name, layer in module.named_modules()
+        if name
+    ]
+    module.eval()(example)
+    for hook in hooks:
+        hook.remove()
+    return list(last.values())
 
 
 def _all(_model: Headed, _task: Task, _removed: float) -> Masks:

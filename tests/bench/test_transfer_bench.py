@@ -12,7 +12,17 @@ import torch
 import transfer as bench
 import transfer_tables
 from peers.inherited import Inherited
-from peers.students import METHODS, RECIPES, covered, draw_anew, largest, relevant
+from peers.shapes import reset
+from peers.students import (
+    METHODS,
+    RECIPES,
+    covered,
+    draw_anew,
+    drawn_to,
+    largest,
+    relevant,
+    stages,
+)
 from torch import nn
 
 import seam
@@ -75,6 +85,7 @@ def test_rows_have_the_same_split_and_steps(base: seam.BaseModel, tmp_path: Path
     assert density["magnitude"] == pytest.approx(0.5, abs=1e-3)
     assert all(density[name] == pytest.approx(0.5, abs=1e-3) for name in bench.OURS)
     assert density["finetune"] == density["remos"] == density["reinitialise"] == 1.0
+    assert density["scratch"] == density["renofeation"] == 1.0
     assert len({row["inheritance"]["features"]["base"]["value"] for row in rows}) == 1
     table = transfer_tables.students([{"rows": [{"target": "digits", **row} for row in rows]}])
     assert all(name in table for name in transfer_tables.NAMES.values())
@@ -147,6 +158,30 @@ def test_magnitude_removes_the_smallest(task: Task) -> None:
         float(parameters[n][~mask].abs().max()) for n, mask in masks.items() if not mask.all()
     )
     assert gone < kept
+
+
+def test_stages_end_where_pictures_become_smaller(task: Task) -> None:
+    module = nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1),
+        nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.ReLU()),
+        nn.Sequential(nn.Conv2d(4, 8, 3, stride=2, padding=1), nn.ReLU()),
+        *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2)),
+    )
+    assert stages(module, torch.zeros(1, 1, 8, 8)) == ["1", "2"]
+
+
+def test_renofeation_draws_features_to_those_of_the_base(task: Task) -> None:
+    teacher, model = task.headed().eval(), task.headed().requires_grad_(False)
+    batch = next(iter(task.data.search.train.shuffled(16, seed=0)))
+    with drawn_to(teacher, model, task) as apart:
+        model.eval()(batch.images)
+        assert float(apart(batch)) == 0, "the base itself, and nothing dropped"
+        model.train()(batch.images)
+        dropped = float(apart(batch))
+        reset(model, seed=0)
+        model.train()(batch.images)
+        assert float(apart(batch)) > dropped > 0
+    assert not any(layer._forward_hooks for layer in [*model.modules(), *teacher.modules()])
 
 
 def test_remos_zeroes_large_weights_that_are_seldom_used(task: Task) -> None:
