@@ -176,6 +176,22 @@ def test_the_command_line_wins_over_the_config_file(call: Call, tmp_path: Path) 
     assert settings["exclude"] == ["conv1"]
 
 
+def test_names_of_a_config_file_are_texts(call: Call, tmp_path: Path) -> None:
+    """A folder may be called 5, and a label may have a comma."""
+    file = tmp_path / "config.yaml"
+    file.write_text("run: 5\n")
+    assert "'5' is no run folder" in call("evaluate", "--config", file).err
+    file.write_text("labels: ['a, b', '3']\nepochs: true\n")
+    found = call("reengineer", "zoo:digits", "--data", "digits", "--dry-run", "--config", file)
+    assert "'--epochs': Input should be a valid integer" in found.err
+    file.write_text("labels: ['a, b', '3']\n")
+    found = call("reengineer", "zoo:digits", "--data", "digits", "--dry-run", "--config", file)
+    assert "label 'a, b' is not among" in found.err
+    labels = '"a, b",3'
+    found = call("reengineer", "zoo:digits", "--data", "digits", "--dry-run", "--labels", labels)
+    assert "label 'a, b' is not among" in found.err
+
+
 def test_a_config_file_for_another_command(call: Call, finished: Path, tmp_path: Path) -> None:
     file = tmp_path / "run.yaml"
     file.write_text(f"run: {finished}\njson: true\nquiet: yes\n")

@@ -121,6 +121,17 @@ def test_layer_uses_account_for_all_that_is_executed(name: str) -> None:
     )
 
 
+@pytest.mark.parametrize("shared", ["layer", "weight"])
+def test_multiplications_of_a_shared_weight_go_wherever_it_is_used(shared: str) -> None:
+    first, second, head = nn.Linear(8, 8), nn.Linear(8, 8), nn.Linear(8, 2)
+    second.weight = first.weight
+    second = first if shared == "layer" else second
+    model = nn.Sequential(first, second, head)
+    uses = layer_uses(model, torch.zeros(1, 8)).merged(model)
+    assert uses.uses == {"0.weight": 2, "2.weight": 1}
+    assert uses.theoretical({"0.weight": 10}, {"0.weight": 64}) == 2 * 10 + 8 * 2
+
+
 class Attends(nn.Module):
     def __init__(self) -> None:
         super().__init__()

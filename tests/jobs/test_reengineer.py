@@ -364,6 +364,19 @@ def test_own_module_and_own_data(tmp_path: Path) -> None:
     assert sum(found[0]["probabilities"].values()) == pytest.approx(1)
 
 
+def test_an_adapter_holds_nothing_that_is_the_bases_own(base: BaseModel, tmp_path: Path) -> None:
+    """The point before the first step has the base's values: they are not copied."""
+    problem = PROBLEMS["subset"]
+    settings = seam.plan(problem, epochs=1, shots=20, epoch=0)
+    result = seam.reengineer(base, problem, "digits", out=tmp_path, settings=settings)
+    assert result.report["density"] == 1
+    assert result.adapter.delta == {}
+    images = torch.randn(4, *base.example().shape[1:])
+    assert seam.load(tmp_path, base=base).model(images).equal(result.model(images))
+    searched = seam.plan(problem, epochs=1, shots=20, epoch=1)
+    assert seam.reengineer(base, problem, "digits", settings=searched).adapter.delta
+
+
 @pytest.mark.parametrize("exclude", ["conv1", [1]])
 def test_layers_to_exclude_are_a_list_of_names(exclude: Any) -> None:
     with pytest.raises(seam.SeamError, match=r"exclude is .*1.*; give a list of names of layers"):

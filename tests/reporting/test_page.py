@@ -144,8 +144,13 @@ def test_an_unfinished_run(copy: Path) -> None:
         (copy / name).unlink()
     written = seam.report(copy)
     assert [line["what"] for line in written["missing"]] == ["result"]
-    assert f"seam reengineer --out {copy} --pick " in written["missing"][0]["command"]
+    frontier = json.loads((copy / "frontier.json").read_text())
+    last = max(row["epoch"] for row in frontier)
+    assert last > 0
+    assert written["missing"][0]["command"] == f"seam reengineer --out {copy} --pick {last}"
     assert "This run has not finished: 6 of 6 epochs are done" in text_of(copy)
+    (copy / "frontier.json").write_text(json.dumps([r for r in frontier if r["epoch"] == 0]))
+    assert seam.report(copy)["missing"][0]["command"] == "", "the base alone is no choice"
     for name in ("history.jsonl", "frontier.json", "environment.json"):
         (copy / name).unlink()
     assert seam.report(copy)["missing"][0]["command"] == ""

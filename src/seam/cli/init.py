@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +54,8 @@ def run(
         raise ConfigError(f"'{file}' cannot be written ({error.strerror}); give another") from error
     output = Output(as_json, quiet)
     output.show(
-        f"{file} is written; change it to what you have", f"next: seam {command} --config {file}"
+        f"{file} is written; change it to what you have",
+        f"next: seam {command} --config {shlex.quote(str(file))}",
     )
     output.document({"file": str(file), "command": command})
 

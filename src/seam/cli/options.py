@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,8 +30,7 @@ def _read_config(ctx: typer.Context, path: Path | None) -> Path | None:
             raise ConfigError(
                 f"config file '{path}': option '{key}' is unknown{nearest(name, list(known))}"
             )
-        repeated = bool(getattr(known[name], "multiple", False))
-        defaults[str(known[name].name)] = _as_option(value, repeated=repeated)
+        defaults[str(known[name].name)] = _as_option(value, known[name])
     ctx.default_map = {**(ctx.default_map or {}), **defaults}
     return path
 
@@ -78,13 +79,16 @@ Device = Annotated[
 ]
 
 
-def _as_option(value: Any, *, repeated: bool) -> Any:
+def _as_option(value: Any, option: Any) -> Any:
     """A YAML value as the command line would write it."""
+    if value is None or getattr(option, "is_flag", False):
+        return value
     if isinstance(value, dict):
         return [f"{left}={right}" for left, right in value.items()]
-    if repeated and value is not None:
-        return value if isinstance(value, list) else [value]
-    return ",".join(map(str, value)) if isinstance(value, list) else value
+    several = list(map(str, value)) if isinstance(value, list) else [str(value)]
+    if getattr(option, "multiple", False):
+        return several
+    return joined(several) if isinstance(value, list) else several[0]
 
 
 def problem_of(labels: str | None, groups: Path | None) -> Problem:
@@ -129,12 +133,24 @@ def groups_of(values: Mapping[Any, Any]) -> Problem:
 
 
 def names_in(text: str) -> list[str]:
-    """Names with commas between them.
+    """Names with commas between them; one that has a comma itself stands in double quotes.
 
-    >>> names_in("onnx, openvino,")
-    ['onnx', 'openvino']
+    >>> names_in('onnx, "openvino, int8",')
+    ['onnx', 'openvino, int8']
     """
-    return [name.strip() for name in text.split(",") if name.strip()]
+    (names,) = csv.reader([text], skipinitialspace=True) if text else [[]]
+    return [name.strip() for name in names if name.strip()]
+
+
+def joined(names: list[str]) -> str:
+    """Inverse of `names_in`.
+
+    >>> joined(["onnx", "openvino, int8"])
+    'onnx,"openvino, int8"'
+    """
+    found = io.StringIO()
+    csv.writer(found, lineterminator="").writerow(names)
+    return found.getvalue()
 
 
 def numbers(text: str | None, name: str) -> tuple[float, ...] | None:

@@ -57,7 +57,8 @@ def compare(
 
 def _show(output: Output, written: dict[str, Any], follow: str) -> None:
     lines = [
-        f"not in it: {each.get('run', '')} {each['what']} ({each['why']}): {each['command']}"
+        f"not in it: {' '.join(filter(None, (each.get('run'), each['what'])))} ({each['why']})"
+        + f": {each['command']}" * bool(each["command"])
         for each in written["missing"]
     ]
     kilobytes = f"{written['bytes'] / 1000:,.0f} kB"

@@ -22,14 +22,17 @@ Model = Annotated[
 ]
 Labels = Annotated[
     str | None,
-    typer.Option(help="One label (against the rest) or several, with commas between them."),
+    typer.Option(
+        help="One label (against the rest) or several, with commas between them; "
+        "one that has a comma itself in double quotes."
+    ),
 ]
 NewLabels = Annotated[
     str | None,
     typer.Option(help="Those of the data's labels to tell apart; by default all of them."),
 ]
 Groups = Annotated[
-    Path | None, typer.Option(help="YAML file  name: [label, label]  merging labels.")
+    Path | None, typer.Option(help="YAML file that merges labels: a list of them for each name.")
 ]
 Out = Annotated[
     Path | None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -201,14 +202,14 @@ def show(output: Output, result: Result) -> list[Path]:
 
     pictures, content = write_pictures(result), result.adapter.preprocessing.content
     output.show(summary(result.report), per_label(result.report))
-    shrunk = result.report["model"]["kind"] == "shrunk"
-    more = f"seam export {result.folder} --to onnx" if shrunk else f"seam evaluate {result.folder}"
+    shrunk, run = result.report["model"]["kind"] == "shrunk", shlex.quote(str(result.folder))
+    more = f"seam evaluate {run}"
     if shrunk:
-        more += f"   or   seam evaluate {result.folder} --latency"
+        more = f"seam export {run} --to onnx   or   {more} --latency"
     output.show(
         f"run folder: {result.folder}  (pictures: {', '.join(file.name for file in pictures)})",
         f"next: {predict_command(str(result.folder), content)}   or   {more}   "
-        f"or   seam report {result.folder}",
+        f"or   seam report {run}",
     )
     output.document(result.report)
     return pictures

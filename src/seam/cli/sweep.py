@@ -44,7 +44,8 @@ EachLabel = Annotated[
 Problems = Annotated[
     Path | None,
     typer.Option(
-        help="YAML of problems: NAME: LABEL, [LABEL, ...] or groups.", rich_help_panel=_SWEEP
+        help="YAML file: for each name a label, a list of labels, or groups.",
+        rich_help_panel=_SWEEP,
     ),
 ]
 Grid = Annotated[

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -65,6 +65,25 @@ class LayerUses:
             (sizes[name] - kept[name]) * uses for name, uses in self.uses.items() if name in kept
         )
         return round(self.dense - removed)
+
+    def merged(self, module: nn.Module) -> LayerUses:
+        """With every use of a parameter of ``module`` under the first of its names.
+
+        >>> uses = LayerUses({"0.weight": 1, "1.weight": 2}, dense=3)
+        >>> layer = nn.Linear(1, 1)
+        >>> uses.merged(nn.Sequential(layer, layer)).uses
+        {'0.weight': 3}
+        """
+        first: dict[int, str] = {}
+        names = {
+            name: first.setdefault(id(value), name)
+            for name, value in module.named_parameters(remove_duplicate=False)
+        }
+        uses: dict[str, float] = {}
+        for name, count in self.uses.items():
+            own = names.get(name, name)
+            uses[own] = uses.get(own, 0) + count
+        return replace(self, uses=uses)
 
 
 @dataclass(frozen=True)

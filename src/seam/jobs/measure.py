@@ -24,7 +24,7 @@ class Costs:
     def __init__(self, base: nn.Module, model: Headed, example: Tensor) -> None:
         self.base_macs = executed_macs(base, example)
         self.base_weights = sum(p.numel() for p in base.parameters())
-        self._uses: LayerUses = layer_uses(model, example)
+        self._uses: LayerUses = layer_uses(model, example).merged(model)
         self._weights = {name: p.numel() for name, p in model.named_parameters()}
 
     def of(self, masks: Mapping[str, Tensor]) -> dict[str, dict[str, int]]:

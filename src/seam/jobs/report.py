@@ -107,7 +107,7 @@ class _Parts:
         rows, epochs = self.found["history"], self.found["epochs"]
         done = max((row["epoch"] for row in rows), default=0)
         why = f"the run has not finished ({done} of {epochs} epochs); the same command continues it"
-        if self.found["frontier"]:
+        if any(row["epoch"] for row in self.found["frontier"]):
             self._lack("result", f"{why}, this one chooses among the points so far")
         else:
             self._lack("result", why, command="")
@@ -155,12 +155,12 @@ class _Parts:
 
     def _lack(self, what: str, why: str, command: str | None = None) -> None:
         if command is None:
-            report, best = self.found["report"] or {}, {"epoch": "EPOCH"}
-            best = max(self.found["frontier"], key=_accuracy, default=best)
+            report = self.found["report"] or {}
+            last = max((row["epoch"] for row in self.found["frontier"]), default="EPOCH")
             command = COMMANDS[what].format(
                 command=self.found["command"],
                 run=shlex.quote(self.found["run"]),
-                epoch=report.get("picked", best)["epoch"],
+                epoch=report.get("picked", {"epoch": last})["epoch"],
             )
         self.missing.append({"what": what, "why": why, "command": command})
 
@@ -193,10 +193,6 @@ def _natural(name: str) -> list[Any]:
 
 def _is_finished(folder: RunFolder) -> bool:
     return (folder.path / "report.json").exists()
-
-
-def _accuracy(point: Mapping[str, Any]) -> float:
-    return float(point["validation_accuracy"])
 
 
 def _read(folder: RunFolder, name: str, otherwise: Any) -> Any:

@@ -194,9 +194,10 @@ def save_predictions(task: Task, predictions: Mapping[str, Tensor], folder: RunF
 
 
 def adapter_of(task: Task, snapshot: Mapping[str, Tensor]) -> Adapter:
-    """A point of the frontier as an adapter."""
+    """A point of the frontier as an adapter; values that are the base's own are left to it."""
+    own = {f"delta/{name}": value for name, value in task.base.module.state_dict().items()}
     return Adapter.from_snapshot(
-        snapshot,
+        {n: v for n, v in snapshot.items() if n not in own or not v.equal(own[n].to(v.device))},
         head_kind=task.settings.search.head,
         problem=task.problem,
         preprocessing=task.base.preprocessing,
