@@ -383,6 +383,29 @@ def test_layers_to_exclude_are_a_list_of_names(exclude: Any) -> None:
         seam.plan(PROBLEMS["subset"], exclude=exclude)
 
 
+@pytest.mark.parametrize(
+    ("problem", "given", "told"),
+    [
+        ("3", {}, r"the problem is '3'; give a Problem"),
+        (PROBLEMS["subset"], {"rename": [("3", "5")]}, r"rename is .*; give a dictionary"),
+        (PROBLEMS["subset"], {"skip_bad": "yes"}, "skip_bad is 'yes'; give true or false"),
+        (PROBLEMS["subset"], {"epochs": "3"}, "epochs is '3'; give a whole number"),
+    ],
+)
+def test_settings_of_a_wrong_kind_are_one_line(problem: Any, given: Any, told: str) -> None:
+    with pytest.raises(seam.SeamError, match=told):
+        seam.plan(problem, **given)
+
+
+@pytest.mark.parametrize("given", ["3.png", 5, [5]])
+def test_what_is_no_list_of_images_is_not_predicted(
+    given: Any, base: BaseModel, tmp_path: Path
+) -> None:
+    search(base, PROBLEMS["groups"], out=tmp_path)
+    with pytest.raises(seam.SeamError, match=r"is no list; give a list|is no image; give a file's"):
+        seam.load(tmp_path, base=base)(given)
+
+
 def test_predictions_equal_the_measured_ones(base: BaseModel, tmp_path: Path) -> None:
     from seam.data.digits import load_digits
 

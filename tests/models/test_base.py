@@ -58,6 +58,8 @@ def test_labels_may_be_a_list_and_module_must_be_a_module() -> None:
         seam.BaseModel(module, "cat,dog", SIZE)  # type: ignore[arg-type]
     with pytest.raises(ModelError, match=r"the base model is a dict; give a torch.nn.Module"):
         seam.BaseModel({}, ("cat", "dog"), SIZE)  # type: ignore[arg-type]
+    with pytest.raises(ModelError, match=r"preprocessing is \{'size': 8\}; give Preprocessing\("):
+        seam.BaseModel(module, ("cat", "dog"), {"size": 8})  # type: ignore[arg-type]
 
 
 def linear() -> nn.Module:

@@ -175,6 +175,11 @@ def test_damage_is_one_line(copy: Path, name: str, content: str) -> None:
     assert text_of(copy) == "before"
 
 
+def test_one_run_is_no_list_of_runs() -> None:
+    with pytest.raises(seam.SeamError, match="'runs/seven' is no list of runs"):
+        seam.compare("runs/seven")
+
+
 def test_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(seam.SeamError, match="is no run folder"):
         seam.report(tmp_path)

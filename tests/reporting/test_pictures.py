@@ -14,7 +14,7 @@ import seam
 from seam.jobs.result import Result
 from seam.reporting import gallery
 from seam.reporting.gallery import differing, pictures, write_pictures
-from seam.reporting.plots import disagreements, frontier_plot
+from seam.reporting.plots import disagreements, frontier_figure, frontier_plot
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +100,21 @@ def test_sheets_of_any_size(count: int, shape: tuple[int, ...], tmp_path: Path) 
 def test_pictures_of_grey_and_colour(result: Result) -> None:
     assert pictures(result.data.test, torch.tensor([0, 2])).shape == (2, 8, 8)
     assert pictures(result.data.test, torch.tensor([], dtype=torch.long)).shape[0] == 0
+
+
+@pytest.mark.parametrize("densities", [[0.26, 0.25, 0.24], [0.5, 0.5, 0.5], [1.0, 0.1, 0.01]])
+def test_a_frontier_has_numbers_on_its_axis(densities: list[float]) -> None:
+    rows = [
+        {"epoch": epoch, "density": density, "validation_accuracy": 0.9}
+        for epoch, density in enumerate(densities)
+    ]
+    report = {"frontier": rows, "picked": {"epoch": 1}, "validation": {"restricted": 0.9}}
+    (axes,) = frontier_figure(report, rows).axes
+    low, high = axes.get_xlim()
+    shown = [float(text.get_text()) for text in axes.get_xticklabels()]
+    assert low < 100 * min(densities) <= 100 * max(densities) < high
+    assert len(shown) >= 2
+    assert all(low <= number <= high for number in shown)
 
 
 def test_frontier_of_one_point(result: Result, tmp_path: Path) -> None:

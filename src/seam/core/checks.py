@@ -43,7 +43,7 @@ def at_least(name: str, value: Any, least: int, *, whole: bool = False) -> None:
     fits = is_number(value) and value >= least and (not whole or isinstance(value, int))
     what = "a whole number, " if whole else ""
     bound = f"{least} or more" if least == 0 else f"at least {least}"
-    require(fits, f"{name} is {value}; give {what}{bound}")
+    require(fits, f"{name} is {value!r}; give {what}{bound}")
 
 
 def one_of(name: str, value: Any, choices: Sequence[str]) -> None:

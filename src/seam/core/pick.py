@@ -32,7 +32,7 @@ class Pick:
         if self.rule in ("keep", "keep_macs", "keep_latency"):
             require(
                 is_number(self.value) and 0 < self.value <= 1,
-                f"{self.rule} is {self.value}; give a share in (0, 1]",
+                f"{self.rule} is {self.value!r}; give a share in (0, 1]",
             )
         else:
             at_least(self.rule, self.value, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
@@ -40,16 +41,24 @@ class DataConfig:
     def __post_init__(self) -> None:
         require(
             self.validation is None or (is_number(self.validation) and 0 < self.validation < 1),
-            f"validation is {self.validation}; give a share in (0, 1)",
+            f"validation is {self.validation!r}; give a share in (0, 1)",
         )
         require(
             self.shots is None or (isinstance(self.shots, int) and self.shots >= 2),
-            f"shots is {self.shots}; give a whole number, at least 2 (training and validation)",
+            f"shots is {self.shots!r}; give a whole number, at least 2 (training and validation)",
         )
         if self.augment is not None:
             one_of("augment", self.augment, get_args(Augment))
         one_of("validation_from", self.validation_from, ("train", "test"))
         one_of("negatives", self.negatives, ("balanced", "all"))
+        require(
+            isinstance(self.skip_bad, bool),
+            f"skip_bad is {self.skip_bad!r}; give true or false",
+        )
+        require(
+            isinstance(self.rename, Mapping),
+            f"rename is {self.rename!r}; give a dictionary, as {{'plane': 'airplane'}}",
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain values."""

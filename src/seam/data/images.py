@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -134,6 +135,8 @@ def prepared_image(
         DataError: the file is missing or is no image; the message names it.
     """
     if not isinstance(image, Image.Image):
+        if not isinstance(image, str | os.PathLike):
+            raise DataError(f"{image!r:.80} is no image; give a file's path or a picture of PIL")
         path = Path(image)
         try:
             data = read_named(path, MAX_IMAGE)

@@ -38,7 +38,7 @@ class Plan:
         names = self.exclude
         require(
             isinstance(names, list | tuple) and all(isinstance(each, str) for each in names),
-            f"exclude is {names}; give a list of names of layers",
+            f"exclude is {names!r}; give a list of names of layers",
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -111,6 +111,10 @@ def plan(
     Raises:
         ConfigError: a name is unknown, or a value out of range.
     """
+    require(
+        isinstance(problem, Problem),
+        f"the problem is {problem!r}; give a Problem, as Problem.of(['3', '5'])",
+    )
     given = {name: _built(name, value) for name, value in changes.items() if value is not None}
     if given.get("tune") == "none":
         given = {"norm": "frozen", **given}  # statistics adapt only with scale and shift

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from seam.artefacts.run import RunFolder
 from seam.core.text import AnyPreprocessing, TextPreprocessing
 from seam.data.images import prepared_image
 from seam.data.texts import encode
-from seam.errors import BaseMismatchError, RunFolderError
+from seam.errors import BaseMismatchError, DataError, RunFolderError
 from seam.exporting.session import Session, open_session
 from seam.exporting.sidecar import ExportError, find_export, read_sidecar
 from seam.jobs.bases import base_of_adapter
@@ -52,8 +52,11 @@ class Predictor:
         """One ``{"label", "probability", "probabilities"}`` an image, or a text.
 
         Raises:
-            DataError: a file is missing or is no image; the message names it.
+            DataError: a file is missing or is no image; the message names it. Or it is one sample,
+                not a list of them.
         """
+        if isinstance(samples, str) or not isinstance(samples, Iterable):
+            raise DataError(f"{samples!r:.80} is no list; give a list of samples, even of one")
         found = []
         for sample in samples:
             logits = self.model(self._tensor(sample))

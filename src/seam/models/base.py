@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from seam.core.preprocessing import Preprocessing
 from seam.core.text import AnyPreprocessing, TextPreprocessing
 from seam.errors import LabelError, ModelError, in_line
 from seam.models.origin import Origin
@@ -61,6 +62,10 @@ class BaseModel:
                 f"the base model is a {type(self.module).__name__}; give a torch.nn.Module"
             )
         _check_searchable(self.module)
+        if not isinstance(self.preprocessing, Preprocessing | TextPreprocessing):
+            raise ModelError(
+                f"preprocessing is {self.preprocessing!r:.80}; give Preprocessing(size=...)"
+            )
         given: object = self.labels
         if isinstance(given, str):
             raise LabelError(f"labels is '{given}'; give a list of names, as ['cat', 'dog']")

@@ -81,6 +81,8 @@ def compare(runs: Sequence[str | Path], *, out: str | Path = "compare.html") -> 
         raise ConfigError(
             f"the page is written on this machine, not to {shown(out)}; give another --out"
         )
+    if isinstance(runs, str):
+        raise ConfigError(f"'{runs}' is no list of runs; give two or more to compare")
     if len(runs) < 2:
         raise ConfigError(f"{len(runs)} run is given; give two or more to compare")
     with _explained(runs):

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seam.artefacts.atomic import write_bytes
-from seam.reporting.chart import upper_edge
+from seam.reporting.chart import Axis, upper_edge
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -42,8 +42,13 @@ def frontier_figure(report: Mapping[str, Any], history: Sequence[Mapping[str, An
     axes.plot(
         [100 * row["density"] for row in edge],
         [100 * row["validation_accuracy"] for row in edge],
-        marker="o",
-        markersize=5,
+        color=BLUE,
+        zorder=3,
+    )
+    axes.scatter(
+        [100 * row["density"] for row in report["frontier"]],
+        [100 * row["validation_accuracy"] for row in report["frontier"]],
+        s=25,
         color=BLUE,
         label="frontier",
         zorder=3,
@@ -62,13 +67,16 @@ def frontier_figure(report: Mapping[str, Any], history: Sequence[Mapping[str, An
     reference = report.get("reference", "restricted")
     height, name = 100 * report["validation"][reference], reference.replace("_", " ")
     axes.axhline(height, color=INK, linewidth=1, linestyle="--", label=f"{name} base")
+    across = Axis.around([100 * row["density"] for row in history], log=True)
     axes.set_xscale("log")
+    axes.set_xlim(across.low, across.high)
+    texts = [text for text, _ in across.ticks()]
+    axes.set_xticks([float(text) for text in texts], texts)
+    axes.set_xticks([], minor=True)
     axes.set_xlabel("density: kept share of the maskable weights, % (log scale)")
     axes.set_ylabel("validation accuracy, %")
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axes.xaxis.set_minor_formatter(lambda _value, _: "")
     axes.grid(alpha=0.25)
-    axes.legend(frameon=False, loc="lower right")
+    axes.legend(frameon=False, loc="best")
     return figure
 
 
