@@ -21,7 +21,7 @@ from seam.errors import ConfigError
 BAD: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (Penalty, {"alpha": -1}, "alpha is -1; give 0 or more"),
     (Penalty, {"alpha": math.nan}, "alpha is nan"),
-    (Penalty, {"alpha": "1"}, "alpha is 1"),
+    (Penalty, {"alpha": "1"}, "alpha is '1'"),
     (Budget, {"final_density": 0}, r"final density is 0; give a value in \(0, 1\)"),
     (Budget, {"final_density": 1.0}, "final density is 1.0"),
     (Budget, {"fall": 1.5}, r"fall is 1.5; give a value in \(0, 1\]"),
@@ -34,7 +34,7 @@ BAD: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (SearchConfig, {"epochs": 0}, "epochs is 0; give a whole number, at least 1"),
     (SearchConfig, {"epochs": 2.5}, "epochs is 2.5"),
     (SearchConfig, {"epochs": True}, "epochs is True"),
-    (SearchConfig, {"batch_size": "64"}, "batch size is 64"),
+    (SearchConfig, {"batch_size": "64"}, "batch size is '64'"),
     (SearchConfig, {"head_epochs": 1}, "every epoch trains the head alone; give 0, or 2 or more"),
     (SearchConfig, {"head_epochs": -1}, "head epochs is -1; give a whole number, 0 or more"),
     (SearchConfig, {"corrected": "no"}, "corrected is no; give true or false"),

@@ -230,6 +230,25 @@ def test_test_split_that_lacks_a_class_is_refused(image_folder: Any) -> None:
         prepared(folder, CATS, base_labels=ANIMALS, preprocessing=RGB)
 
 
+@pytest.mark.parametrize(
+    ("rename", "told"),
+    [
+        ({"dog": "wolf"}, "absent from the data's train split, for it is renamed to 'wolf'; leave"),
+        ({}, "absent from the data's test split, which has no samples of it; give data that has"),
+    ],
+)
+def test_why_a_label_is_absent(image_folder: Any, rename: dict[str, str], told: str) -> None:
+    folder = image_folder({"train": {"cat": 9, "dog": 9, "fox": 1}, "test": {"cat": 2, "fox": 1}})
+    with pytest.raises(LabelError, match=told):
+        prepared(folder, CATS, base_labels=ANIMALS, preprocessing=RGB, rename=rename)
+
+
+def test_a_label_that_nothing_is_like_is_told_what_there_is(image_folder: Any) -> None:
+    folder = image_folder({"train": {"x1": 9, "x2": 9}})
+    with pytest.raises(LabelError, match="; the data's labels are x1, x2 "):
+        prepared(folder, CATS, base_labels=ANIMALS, preprocessing=RGB)
+
+
 def test_only_positives_are_refused(image_folder: Any) -> None:
     folder = image_folder({"": {"cat": 10, "dog": 10}})
     (folder / "dog").rename(folder / "rest")
@@ -256,7 +275,7 @@ def test_labels_unknown_or_absent_are_refused() -> None:
     ("values", "words"),
     [
         ({"validation": 0}, r"validation is 0; give a share in \(0, 1\)"),
-        ({"validation": "some"}, "validation is some"),
+        ({"validation": "some"}, "validation is 'some'"),
         ({"shots": 1}, "shots is 1; give a whole number, at least 2"),
         ({"shots": 2.5}, "shots is 2.5"),
         ({"validation_from": "dev"}, "validation_from is 'dev'; give one of train, test"),

@@ -60,6 +60,8 @@ class RunFolder:
                     f"run folder '{self.path}' holds a run of other settings "
                     f"({'; '.join(different)}); give those settings, or another --out"
                 )
+        elif self.path.exists() and not self.path.is_dir():
+            raise RunFolderError(f"'{self.path}' is a file; give another --out, a folder")
         elif self.path.is_dir() and not all(map(is_temporary, self.path.iterdir())):
             raise RunFolderError(
                 f"folder '{self.path}' is not empty and holds no run; give another --out"

@@ -58,9 +58,10 @@ class Problem:
                     f"label {ascii(name)[:80]} holds a control character; give it another name"
                 )
         if len(self.outputs) < 2:
+            alone = self.kind != "new-labels"
             raise LabelError(
                 f"the problem has {len(self.outputs)} class ({', '.join(self.outputs)}); "
-                "name at least two, or one label alone to tell it from the rest"
+                "name at least two" + ", or one label alone to tell it from the rest" * alone
             )
         self._check_sizes()
         counts = Counter(map(canonical, self.named))

@@ -231,6 +231,8 @@ def read_pixels(
         observe(data)
         kept.append(number)
         squares.add(image)
+    if not source.count:
+        raise DataError("a part of the data has no images left; give more of each label")
     if not kept:
         raise DataError(f"none of the {source.count} images can be read; check the data folder")
     if squares.pixels is not None:

@@ -20,6 +20,8 @@ from seam.data.folder import survey
 from seam.data.table import read_table
 from seam.errors import DataError, LabelError, nearest
 
+SHOWN = 8
+"""Labels of the data that an error names."""
 SPLITS = {
     "train": ("train", "training"),
     "validation": ("validation", "valid", "val", "dev"),
@@ -136,11 +138,8 @@ def align(
     table = np.array([*(_number(index, name, strict) for name in renamed), -1], dtype=np.int64)
     for label in needed:
         if not (table[images.labels] == index.find(label)).any():
-            raise LabelError(
-                f"label '{label}' of the problem is absent from the {where}"
-                + nearest(label, list(images.names))
-                + " (--rename DATA_LABEL=LABEL maps a differing name)"
-            )
+            why = _why_absent(label, images.names, rename)
+            raise LabelError(f"label '{label}' of the problem is absent from the {where}{why}")
     unknown = [name for name, known in zip(renamed, table[:-1], strict=True) if known < 0]
     if strict and unknown:
         raise LabelError(
@@ -149,6 +148,17 @@ def align(
             + " (--rename DATA_LABEL=BASE_LABEL maps a differing name)"
         )
     return LabelledImages(images.source, table[images.labels], tuple(base_labels))
+
+
+def _why_absent(label: str, names: Sequence[str], rename: Mapping[str, str]) -> str:
+    """Where a label of the problem may have gone to."""
+    if label in rename:
+        return f", for it is renamed to '{rename[label]}'; leave that --rename out"
+    if label in names:
+        return ", which has no samples of it; give data that has"
+    known = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+    near = nearest(label, list(names)) or f"; the data's labels are {known}"
+    return f"{near} (--rename DATA_LABEL=LABEL maps a differing name)"
 
 
 def check_renames(rename: Mapping[str, str], splits: Mapping[str, LabelledImages]) -> None:
@@ -205,7 +215,7 @@ def _load(data: str) -> Mapping[str, Any]:
         )
     except Exception as error:
         where = f"data folder '{data}'" if local else f"hub data set '{data}'"
-        reason = " ".join(str(error).split())[:160]
+        reason = " ".join(str(error.__cause__ or error).split())[:160]
         mend = "check its files" if local else "check the name, or give a local folder"
         raise DataError(f"{where} cannot be loaded: {reason}; {mend}") from error
     return cast("Mapping[str, Any]", loaded)
