@@ -184,8 +184,8 @@ def base_of(module: nn.Module) -> BaseModel:
         (lambda x: {"logits": x}, "not one vector of logits a sample"),
         (lambda x: x[0], "not one vector of logits a sample"),
         (lambda x: x[:, :1], "gives 1 logits but there are 2 labels"),
-        (IndexError("far"), r"cannot take 2x2 images \(far\); choose another --input-size"),
-        (ZeroDivisionError(), r"cannot take 2x2 images \(ZeroDivisionError\)"),
+        (IndexError("far"), r"cannot take 2x2 images of 3 channels \(far\); give the Preproc"),
+        (ZeroDivisionError(), r"3 channels \(ZeroDivisionError\); .*, or mend its forward"),
     ],
 )
 def test_modules_that_are_no_classifier(give: Any, words: str) -> None:

@@ -97,7 +97,7 @@ class BaseModel:
         try:
             output = self.in_evaluation().module(self.example())
         except Exception as error:  # modules of others raise what they like
-            raise _not_taken(self.preprocessing, error) from error
+            raise self._not_taken(error) from error
         logits = _logits(self.module, output)
         if logits.shape[1] != len(self.labels):
             raise LabelError(
@@ -105,6 +105,22 @@ class BaseModel:
                 "labels; give the right --labels-file or --model-args num_classes=N"
             )
         return logits
+
+    def _not_taken(self, error: Exception) -> ModelError:
+        preprocessing, own = self.preprocessing, self.recipe is None
+        if isinstance(preprocessing, TextPreprocessing):
+            what = f"texts of {preprocessing.length} tokens"
+            mend = "give another TextPreprocessing" if own else "choose another --max-length"
+        else:
+            channels = f" of {preprocessing.channels} channels" if own else ""
+            what = f"{preprocessing.size}x{preprocessing.size} images{channels}"
+            mend = (
+                "give the Preprocessing that fits it, or mend its forward"
+                if own
+                else "choose another --input-size, or as many values of --mean and --std as it has "
+                "channels"
+            )
+        return ModelError(f"the base model cannot take {what} ({in_line(error, 120)}); {mend}")
 
     def _check_weights(self) -> None:
         weights = dict(self.module.named_parameters())
@@ -183,18 +199,6 @@ def blank(preprocessing: AnyPreprocessing) -> Tensor:
         return torch.linspace(highest, 0, preprocessing.length).long()[None]
     side = preprocessing.size
     return torch.zeros(1, preprocessing.channels, side, side)
-
-
-def _not_taken(preprocessing: AnyPreprocessing, error: Exception) -> ModelError:
-    if isinstance(preprocessing, TextPreprocessing):
-        what = f"texts of {preprocessing.length} tokens"
-        mend = "choose another --max-length"
-    else:
-        what = f"{preprocessing.size}x{preprocessing.size} images"
-        mend = (
-            "choose another --input-size, or as many values of --mean and --std as it has channels"
-        )
-    return ModelError(f"the base model cannot take {what} ({in_line(error, 120)}); {mend}")
 
 
 def fingerprint(module: nn.Module) -> str:
