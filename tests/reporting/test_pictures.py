@@ -29,13 +29,13 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> Result:
     )
 
 
-def test_gained_and_lost_are_against_the_base_used_whole(
+def test_gained_and_lost_are_as_the_report_counts_them(
     result: Result, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     truth = result.data.test.targets
     n = len(truth)
-    full, restricted, ours = truth.clone(), (truth + 1) % 3, truth.clone()
-    full[:15] = -1  # another label than the problem's
+    full, restricted, ours = torch.full_like(truth, -1), truth.clone(), truth.clone()
+    restricted[:15] = (truth[:15] + 1) % 3
     ours[20:23] = (truth[20:23] + 1) % 3
     predictions = {**result.predictions, "full": full, "restricted": restricted}
     changed = replace(result, predictions={**predictions, "reengineered": ours})
@@ -48,12 +48,12 @@ def test_gained_and_lost_are_against_the_base_used_whole(
     files = write_pictures(changed)
     assert [file.name for file in files] == ["frontier.png", "gained.png", "lost.png"]
     images, shown, before, after, title = drawn["gained.png"]
-    assert title == f"gained: base wrong, result right: 15 of {n} images (12 shown)"
+    assert title == f"gained: restricted base wrong, result right: 15 of {n} images (12 shown)"
     assert len(images) == len(shown) == 12
-    assert before == ["another label"] * 12
+    assert all(mine != right for mine, right in zip(before, shown, strict=True))
     assert after == shown == [("3", "5", "8")[i] for i in truth[:12]]
     images, shown, before, after, title = drawn["lost.png"]
-    assert title == f"lost: base right, result wrong: 3 of {n} images"
+    assert title == f"lost: restricted base right, result wrong: 3 of {n} images"
     assert before == shown
     assert all(mine != right for mine, right in zip(after, shown, strict=True))
     assert images.shape == (3, 8, 8)

@@ -14,15 +14,14 @@ from seam.jobs.result import Result
 from seam.reporting.plots import disagreements, frontier_plot
 
 MOST = 12
-NONE = "another label"
 
 
 def write_pictures(result: Result) -> list[Path]:
     """Write ``frontier.png``, ``gained.png`` and ``lost.png`` into the run folder.
 
-    *gained*: test images that the base model used whole (argmax over all its labels; for new labels
-    with a trained head) gets wrong and the result right; *lost*: the reverse. Texts have neither, a
-    result without a folder has no pictures.
+    *gained*: test images that the base restricted to the problem (for new labels, with a trained
+    head) gets wrong and the result right; *lost*: the reverse, as the report counts them. Texts
+    have neither, a result without a folder has no pictures.
     """
     if result.folder is None:
         return []
@@ -33,13 +32,16 @@ def write_pictures(result: Result) -> list[Path]:
     test = result.data.test
     if not isinstance(test, ImageSamples):
         return files
-    names = (*result.adapter.problem.outputs, NONE)  # the last is number -1
-    truth = result.data.test.targets.cpu()
-    base, ours = next(iter(result.predictions.values())), result.predictions["reengineered"]
+    names, truth = result.adapter.problem.outputs, result.data.test.targets.cpu()
+    reference = result.report.get("reference", "restricted")
+    base, ours = (result.predictions[name] for name in (reference, "reengineered"))
     for name, places in zip(("gained", "lost"), differing(base, ours, truth), strict=True):
         base_is, result_is = ("wrong", "right") if name == "gained" else ("right", "wrong")
         shown = places[:MOST]
-        title = f"{name}: base {base_is}, result {result_is}: {len(places)} of {len(truth)} images"
+        title = (
+            f"{name}: {reference.replace('_', ' ')} base {base_is}, result {result_is}: "
+            f"{len(places)} of {len(truth)} images"
+        )
         if len(places) > MOST:
             title += f" ({MOST} shown)"
         files.append(folder / f"{name}.png")
