@@ -115,7 +115,9 @@ def in_line(error: BaseException, limit: int = 160) -> str:
     >>> in_line(ValueError("bad\n  thing"))
     'bad thing'
     """
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = " ".join(str(error).split())
+    if not text or isinstance(error, KeyError):  # whose text is the key alone
+        text = ": ".join(filter(None, (type(error).__name__, text)))
     return text if len(text) <= limit else f"{text[:limit]}..."
 
 

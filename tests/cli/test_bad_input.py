@@ -405,6 +405,7 @@ simple("bad head", r"head is 'slic'; .*did you mean 'slice'", "--head", "slic")
 simple("bad tune", r"tune is 'some'; give one of none, norm, all", "--tune", "some")
 simple("bad granularity", r"granularity is 'bit'; give one of weight", "--granularity", "bit")
 simple("bad density", r"final density is 1\.5; give a value in \(0, 1\)", "--final-density", 1.5)
+simple("tolerance below 0", r"tolerance is -5\.0; give points, 0 or more", "--tolerance", -5)
 simple("bad exclude", r"exclude pattern 'layer9' fits no layer; layers are", "--exclude", "layer9")
 simple("nothing left to mask", r"nothing to mask", "--exclude", "*")
 simple("not of this preset", r"'alpha' does not fit preset 'default'", "--alpha", "1")
@@ -702,6 +703,12 @@ def _(place: Place) -> list[object]:
 )
 def _(place: Place) -> list[object]:
     return ["predict", place.run(), place.write("bad.png", "no image")]
+
+
+@row("predict a folder without images", r"folder '.*' holds no image; give image files")
+def _(place: Place) -> list[object]:
+    (place.tmp / "empty").mkdir()
+    return ["predict", place.run(), place.tmp / "empty"]
 
 
 @row("predict with an unfinished run", r"has no adapter yet; run seam reengineer again")

@@ -27,6 +27,9 @@ def test_export_then_predict(call: Call, finished: Path, digit_images: Path) -> 
         assert done.code == 0, done.err
         rows[place] = json.loads(done.out)[0]["label"]
     assert len(set(rows.values())) == 1
+    folder = image.parent
+    found = json.loads(call("predict", finished, folder, "--json").out)
+    assert [row["image"] for row in found] == sorted(map(str, folder.glob("*.png")))
     done = call("predict", finished / "export/torch", image)
     assert done.out.splitlines()[-1] == f"next: seam evaluate {finished} --latency"
 

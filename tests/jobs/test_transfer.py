@@ -280,7 +280,8 @@ def test_labels_of_the_base_are_not_new(base: BaseModel) -> None:
     [
         ({"remove": 1.0}, r"remove is 1.0; give a share in \(0, 1\)"),
         ({"remove": "half"}, "remove is half"),
-        ({"remove": 0.5, "tolerance": 0.1}, "both choose the point"),
+        ({"remove": 0.5, "tolerance": 0.1}, "'tolerance' and 'remove' both choose the point"),
+        ({"remove": 0.5, "keep": 0.5}, "'keep' and 'remove' both choose the point"),
         ({"finetune_epochs": 3}, "which has no fine-tuning behind its search; leave it out"),
         ({"preset_name": "paper", "granularity": "channel"}, "removes single weights"),
         ({"preset_name": "paper", "finetune_epochs": 0}, "fine-tuning epochs is 0; give a whole"),

@@ -22,7 +22,8 @@ def run(
         ),
     ],
     samples: Annotated[
-        list[str], typer.Argument(help="Image files; or texts, or .txt files of one text a line.")
+        list[str],
+        typer.Argument(help="Image files or folders; or texts, or .txt files of one text a line."),
     ],
     device: Device = "auto",
     json: Json = False,
@@ -32,15 +33,17 @@ def run(
     """Name the class of each image or text."""
     from seam.artefacts.hub import hub_name
     from seam.core.text import TextPreprocessing
+    from seam.data.folder import images_in
     from seam.data.texts import texts_in
     from seam.jobs.predict import load
     from seam.reporting.terminal import predictions_table
 
     output = Output(json, quiet)
     predictor = load(run, device=device_of(device))
-    kind = "image"
     if isinstance(predictor.preprocessing, TextPreprocessing):
         kind, samples = "text", texts_in(samples)
+    else:
+        kind, samples = "image", images_in(samples)
     found = predictor(samples)
     rows = [{kind: sample, **row} for sample, row in zip(samples, found, strict=True)]
     in_export = next((each.parent for each in run.parents if each.name == "export"), None)

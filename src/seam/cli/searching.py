@@ -149,6 +149,8 @@ def setting_of(option: str, values: Sequence[Any]) -> dict[str, list[Any]]:
 
 def _points(tolerance: float | None) -> Any:
     """Percentage points as a share."""
+    if tolerance is not None and not tolerance >= 0:
+        raise ConfigError(f"tolerance is {tolerance}; give points, 0 or more")
     return None if tolerance is None else tolerance / 100
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,9 +50,7 @@ def survey(folder: Path) -> Survey:
     Raises:
         DataError: a class folder beside others holds no image.
     """
-    from datasets.packaged_modules.imagefolder.imagefolder import ImageFolder
-
-    endings = {ending.lower() for ending in ImageFolder.EXTENSIONS}
+    endings = _endings()
     stray: list[str] = []
     holding: dict[Path, bool] = {}
     other_data = False
@@ -68,6 +67,34 @@ def survey(folder: Path) -> Survey:
         return Survey(False)
     _refuse_empty_class(folder, holding)
     return Survey(True, tuple(sorted(stray)))
+
+
+def images_in(given: Sequence[str]) -> list[str]:
+    """Image files as a user names them: each itself, or a folder, whose images are taken by name.
+
+    >>> images_in(["photo.jpg"])
+    ['photo.jpg']
+
+    Raises:
+        DataError: a folder holds no image.
+    """
+    found: list[str] = []
+    for each in given:
+        files = [each]
+        if Path(each).is_dir():
+            inside = (file for file in Path(each).rglob("*") if file.suffix.lower() in _endings())
+            files = sorted(str(file) for file in inside if file.is_file())
+            if not files:
+                raise DataError(f"folder '{each}' holds no image; give image files, or another")
+        found += files
+    return found
+
+
+def _endings() -> set[str]:
+    """How the names of image files end, for the library that reads folders of them."""
+    from datasets.packaged_modules.imagefolder.imagefolder import ImageFolder
+
+    return {ending.lower() for ending in ImageFolder.EXTENSIONS}
 
 
 def stray_files(data: object) -> tuple[str, ...]:

@@ -83,6 +83,10 @@ _NESTED = {
 }
 
 
+CHOOSE = ("tolerance", "keep", "keep_macs", "keep_latency", "epoch")
+"""Names of the rules that a point is chosen by."""
+
+
 def plan(
     problem: Problem,
     *,
@@ -123,6 +127,7 @@ def plan(
     search = preset(preset_name, problem, base=base, granularity=granularity)
     data, rest = DataConfig(), {}
     rules: list[Pick] = []
+    by = [name for name in (*CHOOSE, "remove") if name in given]
     for name, value in given.items():
         if name in _NESTED:
             part, key = _NESTED[name]
@@ -134,7 +139,7 @@ def plan(
             search = replace(search, **{name: value})
         elif name in DataConfig.__dataclass_fields__:
             data = replace(data, **{name: value})
-        elif name in ("tolerance", "keep", "keep_macs", "keep_latency", "epoch"):
+        elif name in CHOOSE:
             rules.append(Pick(rule=name, value=value))  # type: ignore[arg-type]
         elif name in ("exclude", "seed"):
             rest[name] = value
@@ -145,10 +150,8 @@ def plan(
             raise ConfigError(f"setting '{name}' is unknown{nearest(name, known)}")
     if "remove" in given:
         rules.append(kept(given["remove"]))
-    if len(rules) > 1:
-        raise ConfigError(
-            f"'{rules[0].rule}' and '{rules[1].rule}' both choose the point; give one of them"
-        )
+    if len(by) > 1:
+        raise ConfigError(f"'{by[0]}' and '{by[1]}' both choose the point; give one of them")
     chosen = rules[0] if rules else default_pick(preset_name)
     search = replace(search, channels=replace(search.channels, **_cost(chosen, given)))
     search = _far_enough(search, chosen, given)
