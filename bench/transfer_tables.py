@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from tables import (
@@ -17,6 +18,7 @@ from tables import (
     spread,
 )
 
+from seam.core.config import Safer
 from seam.core.problem import Problem
 
 Values = Mapping[str, Any]
@@ -151,4 +153,7 @@ def _older(row: Values) -> bool:
     search = row["settings"].get("search")
     if search is None:
         return False
+    safer = search.get("safer")
+    if safer is not None and safer != asdict(Safer(against=safer["against"])):
+        return True
     return changed_since(search, Problem.new_labels(["a", "b"]), CHANGED)

@@ -134,6 +134,11 @@ def test_less_is_against_fine_tuning_on_the_same_seed() -> None:
     assert "| 999 | seam * | 50 | 0.0 | 0.0 | 0.0 |" in table
     assert "| mean of 2 |  |  | seam | 50 | 0.0 | 62.5 | 62.5 |" in table
     assert "| seam * |" in transfer_tables.students([{"rows": [old_safer()]}])
+    row_of_today = old_safer()
+    row_of_today["settings"]["search"]["graded"] = True
+    assert "| seam |" in transfer_tables.students([{"rows": [row_of_today]}])
+    row_of_today["settings"]["search"]["safer"]["warmup"] += 1
+    assert "| seam * |" in transfer_tables.students([{"rows": [row_of_today]}])
 
 
 def test_smallest_weights_are_drawn_anew_and_others_stay(task: Task) -> None:
