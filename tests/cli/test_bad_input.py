@@ -460,6 +460,11 @@ def _(place: Place) -> list[object]:
     return search(place, "--config", place.write("run.yaml", "epoch: 3\n"))
 
 
+@row("a name twice", r"config file '.*run\.yaml' cannot be read \(line 2: 'epochs' stands there tw")
+def _(place: Place) -> list[object]:
+    return ["reengineer", "--config", place.write("run.yaml", "epochs: 1\nepochs: 2\n")]
+
+
 @row("bad YAML", r"config file '.*run\.yaml' cannot be read \(.*\); write YAML")
 def _(place: Place) -> list[object]:
     return search(place, "--config", place.write("run.yaml", "a: [1\nb: {"))

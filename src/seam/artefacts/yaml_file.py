@@ -47,9 +47,13 @@ def parse_yaml(text: str) -> Any:
     >>> parse_yaml("a: &x [1]\nb: *x")
     Traceback (most recent call last):
     ValueError: line 2: aliases are not taken: write the value again
+    >>> parse_yaml("a: 1\nb: 2\na: 3")
+    Traceback (most recent call last):
+    ValueError: line 3: 'a' stands there twice
 
     Raises:
-        ValueError: it is no YAML, uses aliases, is nested deeply, or holds more than plain values.
+        ValueError: it is no YAML, uses aliases, is nested deeply, names a value twice, or holds
+            more than plain values.
     """
     loader: _Careful | None = None
     try:
@@ -82,3 +86,14 @@ class _Careful(yaml.SafeLoader):
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """A mapping, in which each name stands once: of two, PyYAML would take the last."""
+        found: set[str] = set()
+        for name, _ in node.value:
+            if isinstance(name, yaml.ScalarNode):
+                if name.value in found:
+                    line = name.start_mark.line + 1
+                    raise ValueError(f"line {line}: '{name.value:.40}' stands there twice")
+                found.add(name.value)
+        return super().construct_mapping(node, deep)
