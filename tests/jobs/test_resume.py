@@ -9,6 +9,7 @@ import pytest
 import seam
 from seam.core.config import Finetune
 from seam.jobs import result as results
+from seam.jobs.again import pick_again  # before it would bind what a test puts in its place
 from seam.jobs.observe import Silent
 from seam.models.base import BaseModel
 from seam.search.frontier import Point
@@ -70,7 +71,7 @@ def test_a_kill_between_adapter_and_report_leaves_no_old_report(
     with monkeypatch.context() as patch:
         patch.setattr(results, "save_predictions", killed)
         with pytest.raises(KeyboardInterrupt):
-            seam.pick_again(run, seam.Pick(rule="epoch", value=other.epoch))
+            pick_again(run, seam.Pick(rule="epoch", value=other.epoch))
     assert not (run / "report.json").exists()
     again = seam.reengineer(base, PROBLEM, "digits", out=run, settings=plan)
     assert again.report["picked"] == first.report["picked"]
