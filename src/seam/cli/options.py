@@ -138,7 +138,10 @@ def names_in(text: str) -> list[str]:
     >>> names_in('onnx, "openvino, int8",')
     ['onnx', 'openvino, int8']
     """
-    (names,) = csv.reader([text], skipinitialspace=True) if text else [[]]
+    try:
+        names = next(csv.reader([text], skipinitialspace=True), [])
+    except csv.Error as error:
+        raise ConfigError(f"{text!r:.80} is no list of names ({error}); give NAME,NAME") from error
     return [name.strip() for name in names if name.strip()]
 
 
