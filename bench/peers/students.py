@@ -14,7 +14,7 @@ from __future__ import annotations
 import copy
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -41,6 +41,8 @@ COVERED = 0.5
 """A channel is activated by a sample where its mean, scaled to [0, 1] in its layer, is above."""
 Masks = Mapping[str, Tensor]
 Say = Callable[[dict[str, Any]], None]
+Apart = Callable[[Batch], Tensor | float]
+"""How far a model's features are from where they are drawn, for the batch it has answered."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def student(
     search does; the base gives the same answers then.
     """
     model = (task.headed() if statistics else headed(task)).requires_grad_(True)
-    teacher = copy.deepcopy(model).requires_grad_(False).eval()
+    teacher = copy.deepcopy(model) if method == "renofeation" else None
     if method in FIRST_WEIGHTS:
         reset(model, seed=task.settings.seed)
         recipe = SCRATCH
@@ -98,11 +100,8 @@ def student(
     if method == "reinitialise":
         draw_anew(model.backbone, masks, seed=task.settings.seed)
     held = masks if method == "magnitude" else {}
-    if method == "renofeation":
-        with drawn_to(teacher, model, task) as apart:
-            points = _train(task, model, held, recipe, say, apart)
-    else:
-        points = _train(task, model, held, recipe, say)
+    with drawn_to(teacher, model, task) if teacher else nullcontext(_nowhere) as apart:
+        points = _train(task, model, held, recipe, say, apart)
     return adapter_of(task, model, held), model, points
 
 
@@ -112,7 +111,7 @@ def _train(
     held: Masks,
     recipe: Recipe,
     say: Say,
-    apart: Callable[[Batch], Tensor | float] = lambda _batch: 0.0,
+    apart: Apart,
 ) -> list[dict[str, Any]]:
     """Train to the best epoch on validation data; the weights that ``held`` removes stay 0.
 
@@ -145,10 +144,9 @@ def _train(
 
 
 @contextmanager
-def drawn_to(
-    teacher: Headed, model: Headed, task: Task
-) -> Iterator[Callable[[Batch], Tensor | float]]:
+def drawn_to(teacher: Headed, model: Headed, task: Task) -> Iterator[Apart]:
     """Renofeation: how far the model's features, some of them dropped, are from the teacher's."""
+    teacher.requires_grad_(False).eval()
     names = stages(model.backbone, task.base.example())
     mine, theirs = deque[Tensor](maxlen=len(names)), deque[Tensor](maxlen=len(names))
 
@@ -193,6 +191,11 @@ def stages(module: nn.Module, example: Tensor) -> list[str]:
     for hook in hooks:
         hook.remove()
     return list(last.values())
+
+
+def _nowhere(_batch: Batch) -> float:
+    """Nothing is drawn to anything."""
+    return 0.0
 
 
 def _all(_model: Headed, _task: Task, _removed: float) -> Masks:

@@ -6,6 +6,7 @@ ends with exit code 2.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -119,6 +120,15 @@ def in_line(error: BaseException, limit: int = 160) -> str:
     if not text or isinstance(error, KeyError):  # whose text is the key alone
         text = ": ".join(filter(None, (type(error).__name__, text)))
     return text if len(text) <= limit else f"{text[:limit]}..."
+
+
+def some(names: Sequence[str]) -> str:
+    """The first of some names as part of one line.
+
+    >>> some(["cat", "dog"]), some([str(number) for number in range(99)])
+    ('cat, dog', '0, 1, 2, 3, 4, 5, 6, 7, ...')
+    """
+    return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
 
 
 def nearest(word: str, choices: list[str], *, count: int = 1) -> str:

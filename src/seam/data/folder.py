@@ -50,7 +50,6 @@ def survey(folder: Path) -> Survey:
     Raises:
         DataError: a class folder beside others holds no image.
     """
-    endings = _endings()
     stray: list[str] = []
     holding: dict[Path, bool] = {}
     other_data = False
@@ -58,7 +57,7 @@ def survey(folder: Path) -> Survey:
         here = Path(place)
         stray += [str((here / name).relative_to(folder)) for name in folders if _hidden(name)]
         folders[:] = sorted(name for name in folders if not _hidden(name))
-        images = [n for n in files if Path(n).suffix.lower() in endings and not _hidden(n)]
+        images = _images_of(files)
         other_data = other_data or any(name.endswith(OTHER_DATA) for name in files)
         rest = set(files) - set(images) - set(METADATA)
         stray += [str((here / name).relative_to(folder)) for name in rest]
@@ -80,21 +79,24 @@ def images_in(given: Sequence[str]) -> list[str]:
     """
     found: list[str] = []
     for each in given:
-        files = [each]
-        if Path(each).is_dir():
-            inside = (file for file in Path(each).rglob("*") if file.suffix.lower() in _endings())
-            files = sorted(str(file) for file in inside if file.is_file())
-            if not files:
-                raise DataError(f"folder '{each}' holds no image; give image files, or another")
-        found += files
+        if not Path(each).is_dir():
+            found.append(each)
+            continue
+        inside = [
+            str(Path(place) / n) for place, _, files in os.walk(each) for n in _images_of(files)
+        ]
+        if not inside:
+            raise DataError(f"folder '{each}' holds no image; give image files, or another")
+        found += sorted(inside)
     return found
 
 
-def _endings() -> set[str]:
-    """How the names of image files end, for the library that reads folders of them."""
+def _images_of(files: Sequence[str]) -> list[str]:
+    """Those that the library which reads folders of images takes for some; hidden ones are not."""
     from datasets.packaged_modules.imagefolder.imagefolder import ImageFolder
 
-    return {ending.lower() for ending in ImageFolder.EXTENSIONS}
+    endings = {ending.lower() for ending in ImageFolder.EXTENSIONS}
+    return [n for n in files if Path(n).suffix.lower() in endings and not _hidden(n)]
 
 
 def stray_files(data: object) -> tuple[str, ...]:

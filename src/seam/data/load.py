@@ -18,10 +18,8 @@ from seam.core.problem import LabelIndex
 from seam.data.decode import ImageSource
 from seam.data.folder import survey
 from seam.data.table import read_table
-from seam.errors import DataError, LabelError, nearest
+from seam.errors import DataError, LabelError, in_line, nearest, some
 
-SHOWN = 8
-"""Labels of the data that an error names."""
 SPLITS = {
     "train": ("train", "training"),
     "validation": ("validation", "valid", "val", "dev"),
@@ -156,8 +154,7 @@ def _why_absent(label: str, names: Sequence[str], rename: Mapping[str, str]) -> 
         return f", for it is renamed to '{rename[label]}'; leave that --rename out"
     if label in names:
         return ", which has no samples of it; give data that has"
-    known = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
-    near = nearest(label, list(names)) or f"; the data's labels are {known}"
+    near = nearest(label, list(names)) or f"; the data's labels are {some(names)}"
     return f"{near} (--rename DATA_LABEL=LABEL maps a differing name)"
 
 
@@ -215,7 +212,7 @@ def _load(data: str) -> Mapping[str, Any]:
         )
     except Exception as error:
         where = f"data folder '{data}'" if local else f"hub data set '{data}'"
-        reason = " ".join(str(error.__cause__ or error).split())[:160]
+        reason = in_line(error.__cause__ or error)
         mend = "check its files" if local else "check the name, or give a local folder"
         raise DataError(f"{where} cannot be loaded: {reason}; {mend}") from error
     return cast("Mapping[str, Any]", loaded)

@@ -10,7 +10,7 @@ from seam.artefacts.run import RunFolder
 from seam.errors import RunFolderError, SeamError, in_line
 from seam.jobs.direct import named_source, recorded
 from seam.jobs.sweep_parts import Part
-from seam.jobs.sweep_state import RUNS, Row
+from seam.jobs.sweep_state import Row, place_in
 from seam.jobs.task import Task
 from seam.models.base import BaseModel
 from seam.models.load import BaseSpec
@@ -33,7 +33,7 @@ def check_sweep(
     for part in parts:
         part.problem.counted(base.labels)
         if folder is not None:
-            run = RunFolder(folder / RUNS / part.name)
+            run = RunFolder(place_in(folder, part))
             run.check(recorded(base, part.problem, source, part.settings))
     if folder is not None:
         RunFolder(folder).refuse_links()

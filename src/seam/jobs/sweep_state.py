@@ -18,6 +18,11 @@ LOOKED_AT = ("config.yaml", "history.jsonl", "report.json")
 Row = dict[str, Any]
 
 
+def place_in(folder: Path, part: Part) -> Path:
+    """The run folder of a part of the sweep in ``folder``."""
+    return folder / RUNS / part.name
+
+
 class SweepState:
     """What is known of each part: from its folder, and from how its tasks ended."""
 
@@ -30,7 +35,7 @@ class SweepState:
 
     def place(self, part: Part) -> Path:
         """The run folder of a part."""
-        return self.folder / RUNS / part.name
+        return place_in(self.folder, part)
 
     def home(self, part: Part) -> str:
         """The run folder of a part as its worker is told it: a URL where the sweep lies at one."""

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 
 from torch import Tensor
 
-from seam.errors import ConfigError
+from seam.errors import ConfigError, some
 from seam.masking.sides import Place
 
 
@@ -61,8 +61,9 @@ def leave_out(axes: Sequence[Axis], exclude: Sequence[str]) -> list[Axis]:
     everywhere = sorted(set().union(*owners.values()))
     for pattern in exclude:
         if not any(fnmatchcase(name, pattern) for name in everywhere):
-            some = ", ".join(everywhere[:8]) + (", ..." if len(everywhere) > 8 else "")
-            raise ConfigError(f"exclude pattern '{pattern}' fits no layer; layers are {some}")
+            raise ConfigError(
+                f"exclude pattern '{pattern}' fits no layer; layers are {some(everywhere)}"
+            )
     return [
         axis
         for axis in axes

@@ -17,7 +17,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils import parametrize
 
-from seam.errors import ConfigError
+from seam.errors import ConfigError, some
 from seam.masking.remade import masked
 from seam.masking.ste import step
 
@@ -230,8 +230,9 @@ def attach(module: nn.Module, *, exclude: Sequence[str] = ()) -> MaskSet:
     for pattern in exclude:
         if not any(_fits(place, pattern) for place in names):
             layers = sorted({owner for owner, _ in names})
-            some = ", ".join(layers[:8]) + (", ..." if len(layers) > 8 else "")
-            raise ConfigError(f"exclude pattern '{pattern}' fits no layer; layers are {some}")
+            raise ConfigError(
+                f"exclude pattern '{pattern}' fits no layer; layers are {some(layers)}"
+            )
     places = _untied(
         module, [place for place in names if not any(_fits(place, each) for each in exclude)]
     )
