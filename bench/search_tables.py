@@ -266,7 +266,7 @@ def _note(runs: Sequence[Values]) -> str:
         "several seeds or problems, lowest to highest. Chosen on validation images "
         f"(n = {held}), tested on others (n = {tested})."
         + (f" Steps in bfloat16: {'; '.join(named)}." if named else "")
-        + (" *: of an older default (decisions 033 to 035)." if any(map(_older, runs)) else "")
+        + (" *: of an older default (decisions 033 to 039)." if any(map(_older, runs)) else "")
     )
 
 

@@ -103,7 +103,7 @@ def changed_since(search: Values, problem: Any, names: Iterable[str]) -> bool:
 
     def of(values: Values, name: str) -> Any:
         value = values.get(name)
-        return value.get("most") if isinstance(value, Mapping) else value
+        return value.get("bound") if isinstance(value, Mapping) else value
 
     return any(of(search, name) != of(today, name) for name in names)
 

@@ -95,8 +95,8 @@ ABLATIONS: dict[str, Method] = {
     "one level": ablated(levels=1),
     "eight views": ablated(views=8),
     "a third of the rate": ablated(tune_lr=0.001),
-    "four times the steps": ablated(rates=replace(SINGLE["rates"], most=1 / 16)),
-    "steps of any length": ablated(rates=replace(SINGLE["rates"], most=None)),
+    "four times the steps": ablated(rates=replace(SINGLE["rates"], bound=1 / 16)),
+    "steps of any length": ablated(rates=replace(SINGLE["rates"], bound=None)),
 }
 METHODS: dict[str, Method] = {
     "default": Method(),

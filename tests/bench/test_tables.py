@@ -135,10 +135,15 @@ def test_the_comparison_has_a_row_for_each_method(root: Path) -> None:
 
 
 def test_runs_of_an_older_default_are_marked() -> None:
-    former = {"preset": "default", "norm": "train", "precision": "float32", "rates": {"most": None}}
-    today = {**former, "norm": "recalibrate", "corrected": True, "rates": {"most": 1 / 64}}
+    former = {
+        "preset": "default",
+        "norm": "train",
+        "precision": "float32",
+        "rates": {"bound": None},
+    }
+    today = {**former, "norm": "recalibrate", "corrected": True, "rates": {"bound": 1 / 64}}
     settings = {
-        "bitmask": {**today, "preset": "bitmask", "rates": {"most": None}},
+        "bitmask": {**today, "preset": "bitmask", "rates": {"bound": None}},
         "default": {**today, "corrected": False},
         "default, statistics follow": {**today, "norm": "train"},
         "magnitude": former,

@@ -16,7 +16,7 @@ from seam.masking.head import attach_head
 from seam.search import loop
 from seam.search.loop import SearchState, begin, search
 from seam.search.objective import Objective
-from seam.search.optimizer import optimizers_of, parameters_of, steps_within
+from seam.search.optimizer import bound_steps, optimizers_of, parameters_of, steps_within
 from seam.search.presets import preset
 from seam.search.samples import Batch, SearchData
 
@@ -317,13 +317,14 @@ def test_steps_within_the_backward_pass_are_those_after_it(
 
 def test_no_step_moves_weights_by_more_than_their_share(base: nn.Module, data: SearchData) -> None:
     """Where weights are small, so is the step: a network with the same answers in other units."""
-    config = replace(SHORT, tune="all", rates=replace(SHORT.rates, tune=0.05, most=1 / 16))
+    config = replace(SHORT, tune="all", rates=replace(SHORT.rates, tune=0.05, bound=1 / 16))
     state = started(base, config)
     before = {name: value.detach().clone() for name, value in state.tuned.items()}
     batch = next(iter(data.train.shuffled(32, seed=0)))
     state.begin_epoch(search_scores=False)
     Objective()(state.model(batch.images), batch).backward()
     for optimizer in state.optimizers:
+        bound_steps(optimizer, state.tuned, {}, config.rates)
         optimizer.step()
     for name, value in state.tuned.items():
         size = float(before[name].square().mean().sqrt())
@@ -334,17 +335,40 @@ def test_no_step_moves_weights_by_more_than_their_share(base: nn.Module, data: S
 
 def test_a_bound_that_is_not_reached_changes_nothing(base: nn.Module, data: SearchData) -> None:
     plain = replace(SHORT, tune="all")
-    bounded = replace(plain, rates=replace(SHORT.rates, most=10.0))
+    bounded = replace(plain, rates=replace(SHORT.rates, bound=10.0))
     found = [started(base, config) for config in (plain, bounded)]
     for state, config in zip(found, (plain, bounded), strict=True):
         run(state, data, config)
     assert same(found[0].tensors(), found[1].tensors())
 
 
+def rates_of(state: SearchState) -> dict[str, float]:
+    """The full rate of each tuned parameter, by name."""
+    groups = [group for optimizer in state.optimizers for group in optimizer.param_groups]
+    found = {id(p): group["full_lr"] for group in groups for p in group["params"]}
+    assert len(found) == sum(len(group["params"]) for group in groups)
+    return {name: found[id(value)] for name, value in state.tuned.items()}
+
+
+def test_the_bound_is_of_what_is_kept_now(base: nn.Module, data: SearchData) -> None:
+    rates = replace(SHORT.rates, tune=0.05, bound=0.02)
+    config = replace(SHORT, tune="all", start="magnitude-saliency", rates=rates)
+    state = started(base, config)
+    before = []
+    for _ in search(state, data, config, Objective(), seed=0):
+        kept = {n: state.tuned[n].detach()[bits] for n, bits in state.masks.bits().items()}
+        before.append({n: 0.02 * float(value.square().mean().sqrt()) for n, value in kept.items()})
+    found = rates_of(state)
+    for name, value in state.tuned.items():
+        bound = min(0.05, before[-2][name]) if value.ndim > 1 else 0.05
+        assert bound / 2 <= found[name] <= bound, name
+
+
 def test_what_has_no_size_yet_has_no_bound() -> None:
-    values = [torch.full((2, 2), 0.011), torch.zeros(2, 2), torch.empty(0, 2)]
-    tuned = [nn.Parameter(value) for value in values]
-    rates = replace(SHORT.rates, tune=0.005, most=1 / 16)
-    _, adam = optimizers_of([nn.Parameter(torch.ones(2))], [], tuned, rates)
+    values = [torch.full((2, 2), 0.011), torch.zeros(2, 2), torch.empty(0, 2), torch.ones(2, 2)]
+    tuned = {str(n): nn.Parameter(value) for n, value in enumerate(values)}
+    rates = replace(SHORT.rates, tune=0.005, bound=1 / 16)
+    _, adam = optimizers_of([nn.Parameter(torch.ones(2))], [], tuned.values(), rates)
+    bound_steps(adam, tuned, {"3": torch.zeros(2, 2, dtype=torch.bool)}, rates)
     found = {id(p): group["lr"] for group in adam.param_groups for p in group["params"]}
-    assert [found[id(value)] for value in tuned] == [0.005 / 8, 0.005, 0.005]
+    assert [found[id(value)] for value in tuned.values()] == [0.005 / 8, 0.005, 0.005, 0.005]

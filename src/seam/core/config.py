@@ -26,20 +26,20 @@ class Rates:
 
     ``method`` moves the scores: ``adam`` (the paper's), or ``normalized`` (one step size for all,
     see `seam.search.optimizer`). Head and tuned parameters are moved by Adam, by about their rate a
-    step. ``most`` bounds that for weights (tensors of two dimensions and more): a tensor's rate is
-    halved until it is at most this share of its root mean square.
+    step. ``bound`` limits that for weights (tensors of two dimensions and more): a tensor's rate is
+    halved until it is at most this share of the root mean square of what is kept of it.
     """
 
     score: float = 0.05
     head: float = 0.1
     tune: float = 0.002
     method: Literal["adam", "normalized"] = "adam"
-    most: float | None = None
+    bound: float | None = None
 
     def __post_init__(self) -> None:
         require(
-            self.most is None or (is_number(self.most) and self.most > 0),
-            f"the most that a step moves weights is {self.most}; give a share above 0, or none",
+            self.bound is None or (is_number(self.bound) and self.bound > 0),
+            f"the most that a step moves weights is {self.bound}; give a share above 0, or none",
         )
         for name in ("score", "head", "tune"):
             at_least(f"learning rate '{name}'", getattr(self, name), 0)

@@ -10,7 +10,7 @@ from itertools import islice
 import torch
 from torch import Tensor, nn
 
-from seam.core.config import SearchConfig
+from seam.core.config import Rates, SearchConfig
 from seam.core.pressure import Budget, Penalty
 from seam.errors import NumericalError
 from seam.masking.parametrization import MaskSet
@@ -18,7 +18,7 @@ from seam.masking.remade import remade
 from seam.search.attacked import AttackedSamples
 from seam.search.calibrate import calibrate, recalibrate
 from seam.search.objective import Objective
-from seam.search.optimizer import parameters_of, steps_within
+from seam.search.optimizer import bound_steps, parameters_of, steps_within
 from seam.search.parallel import ALONE, Ranks
 from seam.search.saliency import start_from
 from seam.search.samples import Batch, Samples, SearchData
@@ -28,6 +28,8 @@ from seam.search.strategy import Look
 
 SALIENCY_BATCHES = 32
 STATISTICS_BATCHES = 8
+BOUND_STEPS = 20
+"""So many steps the rates of kept weights stay as they are."""
 SEEDS_APART = 1_000_003
 MOST_EPOCHS = 500_000  # views are drawn with the seeds above those of epochs
 
@@ -69,6 +71,8 @@ def search(
                 progress = (state.epoch + step / steps) / config.epochs
                 if state.compaction is not None:
                     _walk_down(state, data.train, config, objective, seed, progress, ranks)
+                if config.rates.bound is not None and step % BOUND_STEPS == 0:
+                    _bound_steps(state, config.rates)
                 _set_pressure(state, pressure, progress)
             total = total + _backward(state, batch, config, objective, pressure, ranks)
             for optimizer in state.optimizers:
@@ -245,6 +249,12 @@ def _set_scores(
             score.requires_grad_(before)
         state.masks.keep(1.0)
     ranks.take_mains(state.tensors())
+
+
+def _bound_steps(state: SearchState, rates: Rates) -> None:
+    bits = state.masks.bits() if isinstance(state.masks, MaskSet) else {}
+    for optimizer in state.optimizers:
+        bound_steps(optimizer, state.tuned, bits, rates)
 
 
 def _set_pressure(state: SearchState, pressure: Penalty | Budget, progress: float) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -145,7 +145,10 @@ def optimizers_of(
 ) -> list[torch.optim.Optimizer]:
     """What moves the scores, the head and what else is tuned; ``full_lr`` is each group's rate."""
     moved = list(scores)
-    others = [{"params": list(head), "lr": rates.head}, *_by_rate(tuned, rates)]
+    others = [
+        {"params": list(head), "lr": rates.head},
+        {"params": list(tuned), "lr": rates.tune, "halvings": 0},
+    ]
     found: list[torch.optim.Optimizer]
     if rates.method == "adam":
         found = [torch.optim.Adam([{"params": moved, "lr": rates.score}, *others])]
@@ -157,14 +160,50 @@ def optimizers_of(
     return found
 
 
-def _by_rate(tuned: Iterable[nn.Parameter], rates: Rates) -> list[dict[str, Any]]:
-    """Groups of tuned parameters: those at the rate of the settings first, then at its halves."""
-    found: dict[int, list[nn.Parameter]] = {0: []}
-    for value in tuned:
-        halvings = 0
-        if rates.most is not None and value.ndim > 1:
-            bound = rates.most * float(value.detach().square().mean().sqrt())
-            if 0 < bound < rates.tune:  # what has no size yet has no bound
-                halvings = math.ceil(math.log2(rates.tune / bound))
-        found.setdefault(halvings, []).append(value)
-    return [{"params": found[n], "lr": rates.tune / 2**n} for n in sorted(found)]
+def bound_steps(
+    optimizer: torch.optim.Optimizer,
+    tuned: Mapping[str, nn.Parameter],
+    bits: Mapping[str, Tensor],
+    rates: Rates,
+) -> None:
+    """Halve the rates of tuned weights until a step is small beside what is kept of them now.
+
+    ``rates.bound`` is the largest share, of the root mean square of a tensor's kept elements.
+    Vectors (biases, scales) have no bound, nor has what has no size yet.
+
+    >>> weight = nn.Parameter(torch.tensor([[0.01, 0.3]]))
+    >>> rates = Rates(score=1.0, head=1.0, tune=0.1, method="adam", bound=0.5)
+    >>> (adam,) = optimizers_of([], [], [weight], rates)
+    >>> bound_steps(adam, {"weight": weight}, {"weight": torch.tensor([[True, False]])}, rates)
+    >>> adam.param_groups[-1]["full_lr"]
+    0.003125
+
+    Args:
+        optimizer: of `optimizers_of`; one that moves no tuned parameters is left as it is.
+        tuned: parameters by name.
+        bits: masks (bool, shape of the parameter) of those that have one, by name.
+        rates: ``bound`` must be given.
+    """
+    groups = optimizer.param_groups
+    if not any("halvings" in group for group in groups):
+        return
+    assert rates.bound is not None
+    weights = {name: value.detach() for name, value in tuned.items() if value.ndim > 1}
+    sizes = [_size(value, bits.get(name)) for name, value in weights.items()]
+    found: dict[int, list[nn.Parameter]] = {0: [p for p in tuned.values() if p.ndim < 2]}
+    for name, size in zip(weights, torch.stack(sizes).tolist() if sizes else [], strict=True):
+        largest = rates.bound * size
+        halvings = math.ceil(math.log2(rates.tune / largest)) if 0 < largest < rates.tune else 0
+        found.setdefault(halvings, []).append(tuned[name])
+    groups[:] = [group for group in groups if "halvings" not in group]
+    for halvings in sorted(found):
+        rate = rates.tune / 2**halvings
+        group = {"params": found[halvings], "lr": rate, "full_lr": rate, "halvings": halvings}
+        optimizer.add_param_group(group)
+
+
+def _size(value: Tensor, bits: Tensor | None) -> Tensor:
+    """Root mean square of the kept elements, a scalar; 0 where there are none."""
+    if bits is None:
+        return value.square().sum().div(max(1, value.numel())).sqrt()
+    return (value.square() * bits).sum().div(bits.sum().clamp(min=1)).sqrt()
