@@ -30,6 +30,7 @@ VALUES_STAY: dict[str, Any] = {
     "growth": 1.0,
     "distill": 0.5,
     "corrected": False,
+    "graded": False,
     "temperature": 1.0,
     "views": 0,
 }

@@ -94,7 +94,8 @@ def provenance(found: Values, file: str) -> str:
 def changed_since(search: Values, problem: Any, names: Iterable[str]) -> bool:
     """Whether any of these settings of a search's preset is another one today.
 
-    Of rates the bound of a step is compared, for some methods set the others.
+    Of rates the bound of a step is compared, for some methods set the others. What a run of before
+    a setting does not name was off.
     """
     from seam.search.presets import preset
 
@@ -103,7 +104,7 @@ def changed_since(search: Values, problem: Any, names: Iterable[str]) -> bool:
 
     def of(values: Values, name: str) -> Any:
         value = values.get(name)
-        return value.get("bound") if isinstance(value, Mapping) else value
+        return value.get("bound") if isinstance(value, Mapping) else value or None
 
     return any(of(search, name) != of(today, name) for name in names)
 

@@ -88,6 +88,7 @@ ABLATIONS: dict[str, Method] = {
     "statistics stay": ablated(norm="frozen"),
     "statistics follow": ablated(norm="train"),
     "mistakes taught": ablated(corrected=False),
+    "believed in any case": ablated(graded=False),
     "true labels": ablated(distill=0.0),
     "temperature 1": ablated(temperature=1.0),
     "one answer an image": ablated(views=0),

@@ -141,9 +141,10 @@ def test_runs_of_an_older_default_are_marked() -> None:
         "precision": "float32",
         "rates": {"bound": None},
     }
-    today = {**former, "norm": "recalibrate", "corrected": True, "rates": {"bound": 1 / 64}}
+    bitmask = {**former, "preset": "bitmask", "norm": "recalibrate", "corrected": True}
+    today = {**bitmask, "preset": "default", "graded": True, "rates": {"bound": 1 / 64}}
     settings = {
-        "bitmask": {**today, "preset": "bitmask", "rates": {"bound": None}},
+        "bitmask": bitmask,
         "default": {**today, "corrected": False},
         "default, statistics follow": {**today, "norm": "train"},
         "magnitude": former,

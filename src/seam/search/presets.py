@@ -26,8 +26,10 @@ SINGLE: dict[str, Any] = {
     **WEIGHTS,
     "start": "magnitude-saliency",
     "rates": replace(ADAPTS["rates"], score=0.01, bound=1 / 64),
+    "graded": True,
 }
-"""Single weights whose values adapt: a better start, left more slowly, and short steps."""
+"""Single weights whose values adapt: a better start, left more slowly, short steps, and a teacher
+that is heard as far as it is right."""
 HEADED: dict[str, Any] = {
     "norm": "recalibrate",
     "distill": 0.9,
