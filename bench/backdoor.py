@@ -42,18 +42,14 @@ PROBLEMS = {
 }
 METHODS = ("repaired", "finetune", "seam", "safer")
 TRIGGER = Trigger(patch=[[255, 0, 255], [0, 255, 0], [255, 0, 255]], target_label="dog")
-EPOCHS = {50: 40, 500: 8}
+EPOCHS = {50: 40, 500: 20}
 SETTINGS: dict[str, Any] = {
-    "start": "saliency",
-    "score_lr": 0.03,
-    "views": 0,
     "batch_size": 32,
     "augment": "crop+flip",
-    "tune_lr": 0.002,
     "remove": 0.3,
     "precision": "bfloat16",
 }
-"""Chosen on validation data: bench/NOTES.md, 20."""
+"""Chosen on validation data: bench/NOTES.md, 20 and 53."""
 
 
 def wrn16(shared: Path, kind: str) -> BaseModel:
@@ -64,7 +60,7 @@ def wrn16(shared: Path, kind: str) -> BaseModel:
 
 def settings_of(problem: Problem, method: str, shots: int, seed: int) -> Plan:
     """The same samples for every method; fine-tuning has the true labels alone."""
-    given = {**SETTINGS, "shots": shots, "seed": seed, "epochs": EPOCHS.get(shots, 8)}
+    given = {**SETTINGS, "shots": shots, "seed": seed, "epochs": EPOCHS.get(shots, 20)}
     if method == "finetune":
         given |= {"distill": 0.0}
     safer = "triggers" if method == "safer" else None

@@ -23,7 +23,11 @@ CHANGED = {
     "norm": ("default, statistics follow", "default, statistics stay"),
     "corrected": ("default, mistakes taught",),
     "graded": ("default, believed in any case",),
-    "rates": ("default, four times the steps", "default, steps of any length"),
+    "rates": (
+        "default, four times the steps",
+        "default, steps of any length",
+        "default, full rates at once",
+    ),
 }
 """Settings of presets that have changed, and the methods that set them themselves."""
 NAMED_BY_LABELS = ("resnet20", "vgg16")
@@ -267,7 +271,7 @@ def _note(runs: Sequence[Values]) -> str:
         "several seeds or problems, lowest to highest. Chosen on validation images "
         f"(n = {held}), tested on others (n = {tested})."
         + (f" Steps in bfloat16: {'; '.join(named)}." if named else "")
-        + (" *: of an older default (decisions 033 to 040)." if any(map(_older, runs)) else "")
+        + (" *: of an older default (decisions 033 to 041)." if any(map(_older, runs)) else "")
     )
 
 

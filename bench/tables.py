@@ -94,8 +94,8 @@ def provenance(found: Values, file: str) -> str:
 def changed_since(search: Values, problem: Any, names: Iterable[str]) -> bool:
     """Whether any of these settings of a search's preset is another one today.
 
-    Of rates the bound of a step is compared, for some methods set the others. What a run of before
-    a setting does not name was off.
+    Of rates the bound of a step and the warm-up are compared, for some methods set the others. What
+    a run of before a setting does not name was off.
     """
     from seam.search.presets import preset
 
@@ -104,7 +104,9 @@ def changed_since(search: Values, problem: Any, names: Iterable[str]) -> bool:
 
     def of(values: Values, name: str) -> Any:
         value = values.get(name)
-        return value.get("bound") if isinstance(value, Mapping) else value or None
+        if isinstance(value, Mapping):
+            return value.get("bound") or None, value.get("warmup") or None
+        return value or None
 
     return any(of(search, name) != of(today, name) for name in names)
 

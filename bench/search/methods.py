@@ -97,6 +97,7 @@ ABLATIONS: dict[str, Method] = {
     "eight views": ablated(views=8),
     "a third of the rate": ablated(tune_lr=0.001),
     "four times the steps": ablated(rates=replace(SINGLE["rates"], bound=1 / 16)),
+    "full rates at once": ablated(rates=replace(SINGLE["rates"], warmup=0)),
     "steps of any length": ablated(rates=replace(SINGLE["rates"], bound=None)),
 }
 METHODS: dict[str, Method] = {

@@ -141,8 +141,9 @@ def test_runs_of_an_older_default_are_marked() -> None:
         "precision": "float32",
         "rates": {"bound": None},
     }
+    rates = {"bound": 1 / 64, "warmup": 50}
     bitmask = {**former, "preset": "bitmask", "norm": "recalibrate", "corrected": True}
-    today = {**bitmask, "preset": "default", "graded": True, "rates": {"bound": 1 / 64}}
+    today = {**bitmask, "preset": "default", "graded": True, "rates": rates}
     settings = {
         "bitmask": bitmask,
         "default": {**today, "corrected": False},

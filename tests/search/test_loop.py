@@ -364,6 +364,31 @@ def test_the_bound_is_of_what_is_kept_now(base: nn.Module, data: SearchData) -> 
         assert bound / 2 <= found[name] <= bound, name
 
 
+def test_rates_of_values_grow_at_first(
+    base: nn.Module, data: SearchData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In steps, also across epochs; scores have their whole rate at once."""
+    rates = replace(SHORT.rates, bound=0.02, warmup=5)
+    config = replace(SHORT, tune="all", epochs=15, batch_size=128, rates=rates)
+    state = started(base, config)
+    scores, adam = state.optimizers
+    steps, found = -(-len(data.train) // 128), []
+    assert steps < 5 < 15 * steps // 5
+    ordinary = torch.optim.Adam.step
+
+    def seen(optimizer: torch.optim.Adam) -> None:
+        whole = scores.param_groups[0]["lr"] / scores.param_groups[0]["full_lr"]
+        found.append([group["lr"] / group["full_lr"] / whole for group in adam.param_groups])
+        ordinary(optimizer)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", seen)
+    run(state, data, config)
+    assert len(found) == 15 * steps
+    assert max(map(len, found)) > 2  # head, tuned vectors, weights at other rates
+    for number, shares in enumerate(found, start=1):
+        assert shares == pytest.approx([min(1.0, number / 5)] * len(shares))
+
+
 def test_what_has_no_size_yet_has_no_bound() -> None:
     values = [torch.full((2, 2), 0.011), torch.zeros(2, 2), torch.empty(0, 2), torch.ones(2, 2)]
     tuned = {str(n): nn.Parameter(value) for n, value in enumerate(values)}

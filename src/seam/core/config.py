@@ -27,7 +27,9 @@ class Rates:
     ``method`` moves the scores: ``adam`` (the paper's), or ``normalized`` (one step size for all,
     see `seam.search.optimizer`). Head and tuned parameters are moved by Adam, by about their rate a
     step. ``bound`` limits that for weights (tensors of two dimensions and more): a tensor's rate is
-    halved until it is at most this share of the root mean square of what is kept of it.
+    halved until it is at most this share of the root mean square of what is kept of it. Over the
+    first ``warmup`` steps, or a fifth of the search where that is less, the rates of head and tuned
+    parameters grow to what they are.
     """
 
     score: float = 0.05
@@ -35,6 +37,7 @@ class Rates:
     tune: float = 0.002
     method: Literal["adam", "normalized"] = "adam"
     bound: float | None = None
+    warmup: int = 0
 
     def __post_init__(self) -> None:
         require(
@@ -43,7 +46,18 @@ class Rates:
         )
         for name in ("score", "head", "tune"):
             at_least(f"learning rate '{name}'", getattr(self, name), 0)
+        at_least("warm-up of the rates", self.warmup, 0, whole=True)
         one_of("score method", self.method, ("adam", "normalized"))
+
+    def warmed(self, step: int, steps: int) -> float:
+        """The share of its rate that a head or tuned parameter has at a step, the first being 1.
+
+        >>> rates = Rates(warmup=50)
+        >>> rates.warmed(1, 1000), rates.warmed(50, 1000), rates.warmed(2, 20)
+        (0.02, 1.0, 0.5)
+        """
+        last = min(self.warmup, steps // 5)
+        return min(1.0, step / last) if last else 1.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -73,7 +73,8 @@ def search(
                     _walk_down(state, data.train, config, objective, seed, progress, ranks)
                 if config.rates.bound is not None and step % BOUND_STEPS == 0:
                     _bound_steps(state, config.rates)
-                _set_pressure(state, pressure, progress)
+                warmed = config.rates.warmed(state.epoch * steps + step + 1, config.epochs * steps)
+                _set_pressure(state, pressure, progress, warmed)
             total = total + _backward(state, batch, config, objective, pressure, ranks)
             for optimizer in state.optimizers:
                 optimizer.step()
@@ -257,12 +258,14 @@ def _bound_steps(state: SearchState, rates: Rates) -> None:
         bound_steps(optimizer, state.tuned, bits, rates)
 
 
-def _set_pressure(state: SearchState, pressure: Penalty | Budget, progress: float) -> None:
+def _set_pressure(
+    state: SearchState, pressure: Penalty | Budget, progress: float, warmed: float
+) -> None:
     strategy = state.strategy
     factor = strategy.rate(pressure, progress)
     for optimizer in state.optimizers:
         for group in optimizer.param_groups:
-            group["lr"] = group["full_lr"] * factor
+            group["lr"] = group["full_lr"] * factor * (warmed if group.get("warms") else 1.0)
     if isinstance(state.masks, MaskSet):
         state.masks.set_gate(strategy.gate(pressure, progress))
     if isinstance(pressure, Budget):

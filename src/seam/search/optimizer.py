@@ -143,11 +143,14 @@ def optimizers_of(
     tuned: Iterable[nn.Parameter],
     rates: Rates,
 ) -> list[torch.optim.Optimizer]:
-    """What moves the scores, the head and what else is tuned; ``full_lr`` is each group's rate."""
+    """What moves the scores, the head and what else is tuned.
+
+    ``full_lr`` is each group's rate; those whose rate grows at first have ``warms``.
+    """
     moved = list(scores)
     others = [
-        {"params": list(head), "lr": rates.head},
-        {"params": list(tuned), "lr": rates.tune, "halvings": 0},
+        {"params": list(head), "lr": rates.head, "warms": True},
+        {"params": list(tuned), "lr": rates.tune, "warms": True, "halvings": 0},
     ]
     found: list[torch.optim.Optimizer]
     if rates.method == "adam":
@@ -195,11 +198,12 @@ def bound_steps(
         largest = rates.bound * size
         halvings = math.ceil(math.log2(rates.tune / largest)) if 0 < largest < rates.tune else 0
         found.setdefault(halvings, []).append(tuned[name])
+    (like,) = [{**group} for group in groups if group.get("halvings") == 0]
     groups[:] = [group for group in groups if "halvings" not in group]
     for halvings in sorted(found):
         rate = rates.tune / 2**halvings
-        group = {"params": found[halvings], "lr": rate, "full_lr": rate, "halvings": halvings}
-        optimizer.add_param_group(group)
+        own = {"params": found[halvings], "lr": rate, "full_lr": rate, "halvings": halvings}
+        optimizer.add_param_group({**like, **own})
 
 
 def _size(value: Tensor, bits: Tensor | None) -> Tensor:

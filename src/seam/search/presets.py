@@ -25,7 +25,7 @@ WEIGHTS: dict[str, Any] = {**TAUGHT, "norm": "recalibrate", "corrected": True}
 SINGLE: dict[str, Any] = {
     **WEIGHTS,
     "start": "magnitude-saliency",
-    "rates": replace(ADAPTS["rates"], score=0.01, bound=1 / 64),
+    "rates": replace(ADAPTS["rates"], score=0.01, bound=1 / 64, warmup=50),
     "graded": True,
 }
 """Single weights whose values adapt: a better start, left more slowly, short steps, and a teacher
