@@ -9,6 +9,7 @@ from tables import MISSING, by_method, listed, markdown, over_seeds, provenance,
 
 Values = Mapping[str, Any]
 NAMES = {
+    "clean": "never poisoned, restricted",
     "repaired": "published repair, restricted",
     "finetune": "fine-tuning",
     "seam": "seam",

@@ -324,7 +324,7 @@ def test_no_step_moves_weights_by_more_than_their_share(base: nn.Module, data: S
     state.begin_epoch(search_scores=False)
     Objective()(state.model(batch.images), batch).backward()
     for optimizer in state.optimizers:
-        bound_steps(optimizer, state.tuned, {}, config.rates)
+        bound_steps(optimizer, state.tuned, lambda _name: None, config.rates)
         optimizer.step()
     for name, value in state.tuned.items():
         size = float(before[name].square().mean().sqrt())
@@ -394,6 +394,6 @@ def test_what_has_no_size_yet_has_no_bound() -> None:
     tuned = {str(n): nn.Parameter(value) for n, value in enumerate(values)}
     rates = replace(SHORT.rates, tune=0.005, bound=1 / 16)
     _, adam = optimizers_of([nn.Parameter(torch.ones(2))], [], tuned.values(), rates)
-    bound_steps(adam, tuned, {"3": torch.zeros(2, 2, dtype=torch.bool)}, rates)
+    bound_steps(adam, tuned, {"3": torch.zeros(2, 2, dtype=torch.bool)}.get, rates)
     found = {id(p): group["lr"] for group in adam.param_groups for p in group["params"]}
     assert [found[id(value)] for value in tuned.values()] == [0.005 / 8, 0.005, 0.005, 0.005]

@@ -27,9 +27,8 @@ class Rates:
     ``method`` moves the scores: ``adam`` (the paper's), or ``normalized`` (one step size for all,
     see `seam.search.optimizer`). Head and tuned parameters are moved by Adam, by about their rate a
     step. ``bound`` limits that for weights (tensors of two dimensions and more): a tensor's rate is
-    halved until it is at most this share of the root mean square of what is kept of it. Over the
-    first ``warmup`` steps, or a fifth of the search where that is less, the rates of head and tuned
-    parameters grow to what they are.
+    halved until it is at most this share of the root mean square of what is kept of it. Rates of
+    head and tuned parameters grow over the first ``warmup`` steps, or a fifth of all where less.
     """
 
     score: float = 0.05

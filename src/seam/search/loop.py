@@ -253,9 +253,9 @@ def _set_scores(
 
 
 def _bound_steps(state: SearchState, rates: Rates) -> None:
-    bits = state.masks.bits() if isinstance(state.masks, MaskSet) else {}
+    masks = state.masks if isinstance(state.masks, MaskSet) else {}
     for optimizer in state.optimizers:
-        bound_steps(optimizer, state.tuned, bits, rates)
+        bound_steps(optimizer, state.tuned, lambda n: masks[n].bits if n in masks else None, rates)
 
 
 def _set_pressure(

@@ -166,7 +166,7 @@ def optimizers_of(
 def bound_steps(
     optimizer: torch.optim.Optimizer,
     tuned: Mapping[str, nn.Parameter],
-    bits: Mapping[str, Tensor],
+    bits_of: Callable[[str], Tensor | None],
     rates: Rates,
 ) -> None:
     """Halve the rates of tuned weights until a step is small beside what is kept of them now.
@@ -177,33 +177,32 @@ def bound_steps(
     >>> weight = nn.Parameter(torch.tensor([[0.01, 0.3]]))
     >>> rates = Rates(score=1.0, head=1.0, tune=0.1, method="adam", bound=0.5)
     >>> (adam,) = optimizers_of([], [], [weight], rates)
-    >>> bound_steps(adam, {"weight": weight}, {"weight": torch.tensor([[True, False]])}, rates)
+    >>> bound_steps(adam, {"weight": weight}, lambda name: torch.tensor([[True, False]]), rates)
     >>> adam.param_groups[-1]["full_lr"]
     0.003125
 
     Args:
         optimizer: of `optimizers_of`; one that moves no tuned parameters is left as it is.
         tuned: parameters by name.
-        bits: masks (bool, shape of the parameter) of those that have one, by name.
+        bits_of: the mask (bool, shape of the parameter) of a parameter's name; None without one.
         rates: ``bound`` must be given.
     """
-    groups = optimizer.param_groups
-    if not any("halvings" in group for group in groups):
+    own = [group for group in optimizer.param_groups if "halvings" in group]
+    if not own:
         return
     assert rates.bound is not None
     weights = {name: value.detach() for name, value in tuned.items() if value.ndim > 1}
-    sizes = [_size(value, bits.get(name)) for name, value in weights.items()]
+    sizes = [_size(value, bits_of(name)) for name, value in weights.items()]  # one at a time
     found: dict[int, list[nn.Parameter]] = {0: [p for p in tuned.values() if p.ndim < 2]}
     for name, size in zip(weights, torch.stack(sizes).tolist() if sizes else [], strict=True):
         largest = rates.bound * size
         halvings = math.ceil(math.log2(rates.tune / largest)) if 0 < largest < rates.tune else 0
         found.setdefault(halvings, []).append(tuned[name])
-    (like,) = [{**group} for group in groups if group.get("halvings") == 0]
-    groups[:] = [group for group in groups if "halvings" not in group]
+    optimizer.param_groups = [each for each in optimizer.param_groups if "halvings" not in each]
     for halvings in sorted(found):
         rate = rates.tune / 2**halvings
-        own = {"params": found[halvings], "lr": rate, "full_lr": rate, "halvings": halvings}
-        optimizer.add_param_group({**like, **own})
+        changed = {"params": found[halvings], "lr": rate, "full_lr": rate, "halvings": halvings}
+        optimizer.add_param_group({**own[0], **changed})
 
 
 def _size(value: Tensor, bits: Tensor | None) -> Tensor:
