@@ -331,12 +331,12 @@ def test_the_budget_counts_the_narrowed_head(base: BaseModel) -> None:
 def test_adapter_and_model_of_two_points_are_told_apart(done: Result, tmp_path: Path) -> None:
     assert done.folder is not None
     run = shutil.copytree(done.folder, tmp_path / "run")
-    points = [point.epoch for point in done.frontier]
-    seam.pick_again(run, seam.Pick(rule="epoch", value=points[0]))
+    picked = done.report["picked"]["epoch"]
+    other = next((point.epoch for point in done.frontier if point.epoch != picked), None)
+    if other is None:
+        pytest.skip("its frontier has one point")
+    seam.pick_again(run, seam.Pick(rule="epoch", value=other))
     shutil.rmtree(run / "model")
     shutil.copytree(done.folder / "model", run / "model")
-    if points[0] == done.report["picked"]["epoch"]:
-        seam.load(run)
-        return
     with pytest.raises(seam.SeamError, match="are of two points of a search"):
         seam.load(run)
