@@ -108,9 +108,10 @@ def test_other_seed_other_search(base: nn.Module, data: SearchData) -> None:
         SHORT,
         replace(preset("paper", BINARY), epochs=3, batch_size=32),
         replace(SHORT, tune="all"),
+        replace(SHORT, tune="all", rates=replace(SHORT.rates, bound=0.02, warmup=5)),
         replace(SHORT, tune="none", start="ones", pressure=Penalty(alpha=1.0)),
     ],
-    ids=["default", "paper", "tune-all", "penalty"],
+    ids=["default", "paper", "tune-all", "bounded", "penalty"],
 )
 @pytest.mark.parametrize("stop", [1, 2])
 def test_resumed_equals_unbroken(

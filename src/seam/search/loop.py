@@ -71,10 +71,11 @@ def search(
                 progress = (state.epoch + step / steps) / config.epochs
                 if state.compaction is not None:
                     _walk_down(state, data.train, config, objective, seed, progress, ranks)
+                _set_pressure(state, pressure, progress)
                 if config.rates.bound is not None and step % BOUND_STEPS == 0:
                     _bound_steps(state, config.rates)
                 warmed = config.rates.warmed(state.epoch * steps + step + 1, config.epochs * steps)
-                _set_pressure(state, pressure, progress, warmed)
+                _set_rates(state, state.strategy.rate(pressure, progress), warmed)
             total = total + _backward(state, batch, config, objective, pressure, ranks)
             for optimizer in state.optimizers:
                 optimizer.step()
@@ -252,24 +253,25 @@ def _set_scores(
     ranks.take_mains(state.tensors())
 
 
+def _set_pressure(state: SearchState, pressure: Penalty | Budget, progress: float) -> None:
+    strategy = state.strategy
+    if isinstance(state.masks, MaskSet):
+        state.masks.set_gate(strategy.gate(pressure, progress))
+    if isinstance(pressure, Budget):
+        strategy.keep(state.masks, strategy.share(pressure, progress), False)
+
+
 def _bound_steps(state: SearchState, rates: Rates) -> None:
+    """Once what is kept is set: a search that goes on has no threshold before."""
     masks = state.masks if isinstance(state.masks, MaskSet) else {}
     for optimizer in state.optimizers:
         bound_steps(optimizer, state.tuned, lambda n: masks[n].bits if n in masks else None, rates)
 
 
-def _set_pressure(
-    state: SearchState, pressure: Penalty | Budget, progress: float, warmed: float
-) -> None:
-    strategy = state.strategy
-    factor = strategy.rate(pressure, progress)
+def _set_rates(state: SearchState, factor: float, warmed: float) -> None:
     for optimizer in state.optimizers:
         for group in optimizer.param_groups:
             group["lr"] = group["full_lr"] * factor * (warmed if group.get("warms") else 1.0)
-    if isinstance(state.masks, MaskSet):
-        state.masks.set_gate(strategy.gate(pressure, progress))
-    if isinstance(pressure, Budget):
-        strategy.keep(state.masks, strategy.share(pressure, progress), False)
 
 
 def batches_of(train: Samples, config: SearchConfig, *, seed: int, epoch: int) -> Iterator[Batch]:
