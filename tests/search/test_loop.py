@@ -108,7 +108,7 @@ def test_other_seed_other_search(base: nn.Module, data: SearchData) -> None:
         SHORT,
         replace(preset("paper", BINARY), epochs=3, batch_size=32),
         replace(SHORT, tune="all"),
-        replace(SHORT, tune="all", rates=replace(SHORT.rates, bound=0.02, warmup=5)),
+        replace(SHORT, tune="all", rates=replace(SHORT.rates, bound=0.03, warmup=5)),
         replace(SHORT, tune="none", start="ones", pressure=Penalty(alpha=1.0)),
     ],
     ids=["default", "paper", "tune-all", "bounded", "penalty"],
