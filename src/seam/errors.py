@@ -122,13 +122,13 @@ def in_line(error: BaseException, limit: int = 160) -> str:
     return text if len(text) <= limit else f"{text[:limit]}..."
 
 
-def some(names: Sequence[str]) -> str:
+def some(names: Sequence[str], limit: int = 8) -> str:
     """The first of some names as part of one line.
 
     >>> some(["cat", "dog"]), some([str(number) for number in range(99)])
     ('cat, dog', '0, 1, 2, 3, 4, 5, 6, 7, ...')
     """
-    return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+    return ", ".join(names[:limit]) + (", ..." if len(names) > limit else "")
 
 
 def nearest(word: str, choices: list[str], *, count: int = 1) -> str:

@@ -10,7 +10,7 @@ from torch import nn
 
 from seam.errors import ConfigError, ModelError
 from seam.masking.head import AppendHead, Headed, SliceHead, attach_head, find_classifier, restrict
-from seam.masking.parametrization import attach, norm_parameters
+from seam.masking.parametrization import attach
 from seam.masking.ste import step
 
 
@@ -112,12 +112,6 @@ def test_masks_follow_the_module_to_another_type() -> None:
     module.double()
     assert {mask.score.dtype for mask in masks.values()} == {torch.float64}
     assert module(torch.randn(2, 4).double()).dtype == torch.float64
-
-
-def test_norm_parameters_are_those_of_norm_layers() -> None:
-    module = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.GroupNorm(2, 4, affine=False))
-    assert sorted(norm_parameters(module)) == ["1.bias", "1.weight"]
-    assert sorted(norm_parameters(nn.LayerNorm(3))) == ["bias", "weight"]
 
 
 def test_slice_of_one_against_the_rest_is_the_bases_log_odds() -> None:

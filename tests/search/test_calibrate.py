@@ -7,7 +7,7 @@ import copy
 import torch
 from torch import nn
 
-from seam.search.calibrate import calibrate, recalibrate
+from seam.search.calibrate import calibrate, norm_parameters, recalibrate
 
 
 def folded() -> nn.Module:
@@ -68,3 +68,9 @@ def test_without_a_batch_statistics_stay() -> None:
     net.running_mean.fill_(3.0)
     recalibrate(net, [])
     assert net.running_mean.tolist() == [3.0, 3.0]
+
+
+def test_norm_parameters_are_those_of_norm_layers() -> None:
+    module = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.GroupNorm(2, 4, affine=False))
+    assert sorted(norm_parameters(module)) == ["1.bias", "1.weight"]
+    assert sorted(norm_parameters(nn.LayerNorm(3))) == ["bias", "weight"]

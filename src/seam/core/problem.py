@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from seam.errors import ConfigError, LabelError, nearest
+from seam.errors import ConfigError, LabelError, nearest, some
 
 Kind = Literal["subset", "one-vs-rest", "groups", "new-labels"]
 # Control, line-separating and direction-changing characters; surrogates have no UTF-8.
@@ -253,11 +253,6 @@ class LabelIndex:
         if found is None:
             raise LabelError(
                 f"label '{label}' is not among {self.owner}'s {len(self.labels)} labels"
-                + (nearest(label, self.labels, count=2) or f" ({_some(self.labels)})")
+                + (nearest(label, self.labels, count=2) or f" ({some(self.labels, limit=10)})")
             )
         return found
-
-
-def _some(labels: Sequence[str], limit: int = 10) -> str:
-    """The first labels, for an error message."""
-    return ", ".join(labels[:limit]) + (", ..." if len(labels) > limit else "")

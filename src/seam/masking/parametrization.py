@@ -13,7 +13,6 @@ from fnmatch import fnmatchcase
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils import parametrize
 
@@ -28,7 +27,6 @@ MASKABLE_NAMES = (
 )
 FLOAT = torch.float32
 SAMPLED = 2**18
-NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 Gate = Callable[[Tensor, float], Tensor]
 """From scores and their threshold to mask bits with a gradient; they may be soft."""
 
@@ -251,17 +249,6 @@ def attach(module: nn.Module, *, exclude: Sequence[str] = ()) -> MaskSet:
             layer, name, shared[id(getattr(layer, name))], unsafe=True
         )
     return mask_set
-
-
-def norm_parameters(module: nn.Module) -> dict[str, nn.Parameter]:
-    """Scales and shifts of the module's norm layers, by name; shared ones once, by the first."""
-    theirs = {
-        id(parameter)
-        for layer in module.modules()
-        if isinstance(layer, NORMS)
-        for parameter in layer._parameters.values()
-    }
-    return {name: each for name, each in module.named_parameters() if id(each) in theirs}
 
 
 def join(owner: str, name: str) -> str:

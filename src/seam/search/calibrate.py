@@ -1,4 +1,4 @@
-"""Norm statistics of the data at hand, of a model as it came or as it has become."""
+"""Norm layers, and their statistics of the data at hand: of a model as it came, or has become."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
 from seam.masking.parametrization import join
+
+NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
 
 def norms(module: nn.Module) -> dict[str, _BatchNorm]:
@@ -23,6 +25,17 @@ def norms(module: nn.Module) -> dict[str, _BatchNorm]:
         for name, layer in module.named_modules()
         if isinstance(layer, _BatchNorm) and layer.running_mean is not None
     }
+
+
+def norm_parameters(module: nn.Module) -> dict[str, nn.Parameter]:
+    """Scales and shifts of the module's norm layers, by name; shared ones once, by the first."""
+    theirs = {
+        id(parameter)
+        for layer in module.modules()
+        if isinstance(layer, NORMS)
+        for parameter in layer._parameters.values()
+    }
+    return {name: each for name, each in module.named_parameters() if id(each) in theirs}
 
 
 @torch.no_grad()

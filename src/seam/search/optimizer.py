@@ -163,6 +163,15 @@ def optimizers_of(
     return found
 
 
+def moment_like(value: Tensor, parameter: Tensor, optimizer: torch.optim.Optimizer) -> Tensor:
+    """A saved moment where the optimizer made it: beside its parameter, in the same layout."""
+    if value.shape == parameter.shape:
+        return torch.empty_like(parameter).copy_(value)
+    if isinstance(optimizer, NormalizedSGD):  # Adam counts its steps on the CPU
+        return value.to(parameter.device, copy=True)
+    return value.clone() if value.dtype == torch.float32 else value.to(parameter)
+
+
 def bound_steps(
     optimizer: torch.optim.Optimizer,
     tuned: Mapping[str, nn.Parameter],

@@ -15,11 +15,11 @@ from seam.core.pressure import Budget
 from seam.masking.axes import Axis
 from seam.masking.gates import ChannelSet, Meter, Rules, attach_channels
 from seam.masking.head import Headed
-from seam.masking.parametrization import MaskSet, attach, join, norm_parameters
+from seam.masking.parametrization import MaskSet, attach, join
 from seam.masking.ste import step
-from seam.search.calibrate import norms
+from seam.search.calibrate import norm_parameters, norms
 from seam.search.compaction import Compaction
-from seam.search.optimizer import NormalizedSGD, optimizers_of, parameters_of
+from seam.search.optimizer import moment_like, optimizers_of, parameters_of
 from seam.search.strategy import Strategy
 
 _MOMENT, _ALIVE, _LEVELS, _FINETUNED = "moment/", "alive/", "levels", "finetuned"
@@ -162,7 +162,7 @@ class SearchState:
                 parameter = named[name]
                 for optimizer in self.optimizers:
                     if any(parameter is each for each in parameters_of(optimizer)):
-                        optimizer.state[parameter][kind] = _like(value, parameter, optimizer)
+                        optimizer.state[parameter][kind] = moment_like(value, parameter, optimizer)
         if self.finetuned is not None:
             self._keep_budget()  # no step moves the threshold any more
         self.epoch, self.started = epoch, True
@@ -297,12 +297,3 @@ def _stored_name(name: str) -> str:
     if name.startswith(_HEAD):
         return f"head/{name.removeprefix(_HEAD)}"
     return f"delta/{name.removeprefix(_BACKBONE)}"
-
-
-def _like(value: Tensor, parameter: Tensor, optimizer: torch.optim.Optimizer) -> Tensor:
-    """A saved moment where the optimizer made it: beside its parameter, in the same layout."""
-    if value.shape == parameter.shape:
-        return torch.empty_like(parameter).copy_(value)
-    if isinstance(optimizer, NormalizedSGD):  # Adam counts its steps on the CPU
-        return value.to(parameter.device, copy=True)
-    return value.clone() if value.dtype == torch.float32 else value.to(parameter)
