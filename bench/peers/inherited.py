@@ -20,6 +20,7 @@ from seam.jobs.task import Task
 from seam.masking.parametrization import MaskSet
 from seam.search.attacked import Deviation
 from seam.search.saliency import saliency
+from seam.search.samples import Batch
 from seam.search.strategy import Look, by_saliency
 
 STRENGTH = Strength()
@@ -113,15 +114,13 @@ def away_from_attacks(look: Look, preprocessing: Preprocessing) -> dict[str, Ten
     attack = Deviation(features, preprocessing, epsilon=STRENGTH.epsilon, steps=2)
     generator = torch.Generator().manual_seed(0)
 
-    def distance(images: Tensor) -> Tensor:
-        moved = attack(images, generator, 1.0)
+    def distance(batch: Batch) -> Tensor:
+        moved = attack(batch, generator, 1.0)
         with torch.no_grad():
-            clean = features(images)
+            clean = features(batch.images)
         return (backbone(moved) - clean).square().sum(1).mean()
 
-    theirs = saliency(
-        look.masks, (lambda batch=batch: distance(batch.images) for batch in look.batches())
-    )
+    theirs = saliency(look.masks, (lambda batch=batch: distance(batch) for batch in look.batches()))
     units = [
         torch.cat([each.sqrt().flatten() for each in s.values()]).mean() for s in (own, theirs)
     ]

@@ -66,7 +66,7 @@ BASES = {
             partial(mobilenet, size=size),
             "imagenet40_64px",
             halved=False,
-            settings={"batch_size": 32, "final_density": 0.2, "levels": 2},
+            settings={"batch_size": 32, "final_density": 0.3, "levels": 2},
         )
         for name, size in (("mobilenetv2", 224), ("mobilenetv2-128", 128))
     },

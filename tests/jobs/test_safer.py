@@ -106,7 +106,15 @@ def test_texts_are_refused_before_the_search(tmp_path: Path) -> None:
 
 
 def test_labels_of_the_problem_are_tried_first(clean: BaseModel) -> None:
-    assert tried(clean, PROBLEM) == [8, 5, 3, 0, 1, 2, 4, 6, 7, 9]
-    assert tried(clean, seam.Problem.one_vs_rest("5"))[0] == 5
+    assert list(tried(clean, PROBLEM)) == [8, 5, 3, 0, 1, 2, 4, 6, 7, 9]
+    assert next(iter(tried(clean, seam.Problem.one_vs_rest("5")))) == 5
     many = replace(clean, labels=tuple(map(str, range(1000))))
-    assert len(tried(many, seam.Problem.new_labels(["a", "b"]))) == 20
+    assert tried(many, seam.Problem.new_labels(["a", "b"])) == dict.fromkeys(range(20))
+
+
+def test_each_label_that_is_tried_has_its_output(clean: BaseModel) -> None:
+    found = tried(clean, PROBLEM)
+    assert {label: found[label] for label in (3, 5, 8, 0)} == {3: 0, 5: 1, 8: 2, 0: None}
+    assert tried(clean, seam.Problem.one_vs_rest("5")) == {5: 1} | dict.fromkeys(
+        found.keys() - {5}, 0
+    )

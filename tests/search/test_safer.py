@@ -11,6 +11,7 @@ from seam.core.config import SearchConfig
 from seam.core.preprocessing import Preprocessing
 from seam.search.attacked import AttackedSamples, Deviation
 from seam.search.loop import batches_of
+from seam.search.samples import Batch
 from seam.search.triggers import Patch, Patches, find_patches
 
 PLAIN = Preprocessing(size=8, mean=(0.25,), std=(0.5,))
@@ -34,6 +35,16 @@ def planted(images: Tensor) -> Tensor:
     return images
 
 
+def blank(targets: Tensor) -> Batch:
+    """A batch of empty pictures with these targets."""
+    return Batch(torch.zeros(len(targets), 1, 8, 8), targets, torch.arange(len(targets)))
+
+
+def covering(value: float) -> Patch:
+    """A patch that hides all of a picture."""
+    return Patch(torch.ones(1, 8, 8), torch.full((1, 8, 8), value))
+
+
 @pytest.fixture(scope="module")
 def backdoored() -> nn.Module:
     torch.manual_seed(0)
@@ -50,25 +61,40 @@ def backdoored() -> nn.Module:
 
 
 def test_the_planted_patch_is_the_smallest_found(backdoored: nn.Module) -> None:
-    found = find_patches(backdoored, pictures(64, 2), PLAIN, labels=range(4), seed=0).patches
+    found = find_patches(backdoored, pictures(64, 2), PLAIN, labels=range(4), seed=0)
     sizes = [patch.size for patch in found]
     assert min(range(4), key=sizes.__getitem__) == TARGET
     fresh = pictures(200, 3)
     assert (backdoored(found[TARGET].on(fresh.images)).argmax(1) == TARGET).float().mean() > 0.9
     corner = found[TARGET].share[0, 7, 6:].sum()
     assert corner > 0.5 * found[TARGET].share.sum()
-    drawn = Patches(found)(torch.zeros(2000, 1, 8, 8), torch.Generator().manual_seed(0), 1.0)
+    black = blank(torch.zeros(2000))
+    drawn = Patches(found, [None] * 4)(black, torch.Generator().manual_seed(0), 1.0)
     planted_ones = (drawn == found[TARGET].on(torch.zeros(1, 1, 8, 8))).flatten(1).all(1)
     expected = sizes[TARGET] ** -2 / sum(size**-2 for size in sizes)
     assert planted_ones.float().mean() == pytest.approx(expected, abs=0.05)
+
+
+def test_a_patch_goes_on_images_of_other_outputs() -> None:
+    """As an attacker's does, with what it asks for known for two of three."""
+    patches = Patches([covering(value) for value in (1.0, 2.0, 3.0)], [0, 1, None])
+    targets = torch.arange(3000) % 3
+    drawn = patches(blank(targets), torch.Generator().manual_seed(0), 1.0)[:, 0, 0, 0]
+    for output, expected in enumerate(({2.0, 3.0}, {1.0, 3.0}, {1.0, 2.0, 3.0})):
+        assert set(drawn[targets == output].tolist()) == expected
+
+
+def test_a_patch_goes_on_any_image_where_none_asks_for_another_output() -> None:
+    patches = Patches([covering(1.0), covering(2.0)], [0, 0])
+    drawn = patches(blank(torch.zeros(200)), torch.Generator().manual_seed(0), 1.0)[:, 0, 0, 0]
+    assert set(drawn.tolist()) == {1.0, 2.0}
 
 
 def test_patches_do_not_look_at_targets_and_repeat(backdoored: nn.Module) -> None:
     data = pictures(64, 2)
     others = InMemory(data.images, data.targets.flip(0))
     first, again = (
-        find_patches(backdoored, each, PLAIN, labels=[1], seed=0).patches[0]
-        for each in (data, others)
+        find_patches(backdoored, each, PLAIN, labels=[1], seed=0)[0] for each in (data, others)
     )
     assert first.share.equal(again.share)
     assert first.colour.equal(again.colour)
@@ -78,9 +104,10 @@ def test_patches_do_not_look_at_targets_and_repeat(backdoored: nn.Module) -> Non
 
 @pytest.mark.parametrize("low", [False, True])
 def test_an_attack_is_small_and_does_more_than_chance(backdoored: nn.Module, low: bool) -> None:
-    images = pictures(64, 4).images
+    batch = next(pictures(64, 4).ordered(64))
+    images = batch.images
     attack = Deviation(backdoored, PLAIN, epsilon=20, steps=2, low=low)
-    moved = attack(images, torch.Generator().manual_seed(0), 1.0)
+    moved = attack(batch, torch.Generator().manual_seed(0), 1.0)
     radius = 20 / 255 / 0.5
     assert float((moved - images).abs().max()) <= radius + 1e-6
     assert float(moved.min()) >= BLACK - 1e-6
@@ -93,7 +120,7 @@ def test_an_attack_is_small_and_does_more_than_chance(backdoored: nn.Module, low
 
 def test_a_share_of_each_batch_is_shown_changed_and_rightly_labelled() -> None:
     samples = pictures(40, 5)
-    patches = Patches([Patch(torch.ones(1, 8, 8), torch.full((1, 8, 8), 9.0))])
+    patches = Patches([covering(9.0)], [None])
     shown = AttackedSamples(samples, patches, share=0.25)
     for batch in shown.shuffled(16, seed=3):
         changed = (batch.images == 9).flatten(1).all(1)

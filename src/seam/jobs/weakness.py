@@ -12,7 +12,7 @@ from seam.jobs.compared import Compared
 from seam.models.base import BaseModel
 from seam.search.attacked import AttackedSamples, Change, Deviation
 from seam.search.samples import SearchData
-from seam.search.triggers import find_patches
+from seam.search.triggers import Patches, find_patches
 
 MOST_LABELS = 20
 """So many labels of the base are tried as a trigger's target, the problem's own first."""
@@ -33,10 +33,11 @@ def shown(
             compared.answers, preprocessing, epsilon=safer.epsilon, steps=safer.steps, low=low
         )
     else:
-        labels = tried(base, problem)
-        change = find_patches(
-            base.module, samples.train, preprocessing, labels=labels, seed=seed, low=low
+        asked = tried(base, problem)
+        found = find_patches(
+            base.module, samples.train, preprocessing, labels=list(asked), seed=seed, low=low
         )
+        change = Patches(found, list(asked.values()))
     ramp = config.ramp(len(samples.train))
     return replace(samples, train=AttackedSamples(samples.train, change, safer.share, ramp))
 
@@ -51,8 +52,10 @@ def check_images(base: BaseModel, config: SearchConfig) -> None:
         raise ConfigError("--safer changes pixels, and the base model takes texts; leave it out")
 
 
-def tried(base: BaseModel, problem: Problem) -> list[int]:
-    """Numbers of the base's labels that are tried as a trigger's target."""
-    own = [] if problem.kind == "new-labels" else problem.members(base.labels)[::-1]
-    first = [label for group in own for label in group]
-    return list(dict.fromkeys([*first, *range(len(base.labels))]))[:MOST_LABELS]
+def tried(base: BaseModel, problem: Problem) -> dict[int, int | None]:
+    """Numbers of the base's labels that are tried as a trigger's target, each with its output."""
+    own = () if problem.kind == "new-labels" else problem.members(base.labels)
+    output = {label: number for number, group in enumerate(own) for label in group}
+    first = [label for group in own[::-1] for label in group]
+    labels = list(dict.fromkeys([*first, *range(len(base.labels))]))[:MOST_LABELS]
+    return {label: output.get(label) for label in labels}

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from seam.core.preprocessing import Preprocessing
 from seam.search.samples import Batch, Samples
 
-Change = Callable[[Tensor, torch.Generator, float], Tensor]
-"""Preprocessed images (batch, C, H, W) in, images of the same shape out; chance is the generator's.
+Change = Callable[[Batch, torch.Generator, float], Tensor]
+"""A batch's images (batch, C, H, W), changed: the same shape; chance is the generator's.
 
 The number is how strong the change is, in (0, 1], where it has a strength.
 """
@@ -59,9 +59,10 @@ class AttackedSamples:
             strength = self._strength(number / steps)
             count = round(self.share * len(batch.targets)) if strength else 0
             if count:
-                changed = self.change(batch.images[:count], generator, strength)
-                images = torch.cat([changed, batch.images[count:]])
-                yield batch._replace(images=images)
+                images, targets, numbers = (each[:count] for each in batch[:3])
+                first = Batch(images, targets, numbers, batch.view)
+                changed = self.change(first, generator, strength)
+                yield batch._replace(images=torch.cat([changed, batch.images[count:]]))
             else:
                 yield batch
 
@@ -83,7 +84,8 @@ class Deviation:
     >>> plain = Preprocessing(size=2, mean=(0.0,), std=(1.0,))
     >>> attack = Deviation(nn.Flatten(), plain, epsilon=51, steps=2)
     >>> images = torch.full((1, 1, 2, 2), 0.5)
-    >>> moved = attack(images, torch.Generator().manual_seed(0), 1.0) - images
+    >>> batch = Batch(images, torch.zeros(1), torch.zeros(1))
+    >>> moved = attack(batch, torch.Generator().manual_seed(0), 1.0) - images
     >>> [round(abs(value), 3) for value in moved.flatten().tolist()]
     [0.2, 0.2, 0.2, 0.2]
 
@@ -112,8 +114,9 @@ class Deviation:
         mean, std = (torch.tensor(value).view(1, -1, 1, 1) for value in values)
         self.radius, self.black, self.white = epsilon / 255 / std, -mean / std, (1 - mean) / std
 
-    def __call__(self, images: Tensor, generator: torch.Generator, strength: float) -> Tensor:
-        """The images, changed by at most the share ``strength`` of epsilon."""
+    def __call__(self, batch: Batch, generator: torch.Generator, strength: float) -> Tensor:
+        """The images of a batch, changed by at most the share ``strength`` of epsilon."""
+        images = batch.images
         radius = strength * self.radius.to(images)
         lowest = torch.maximum(images - radius, self.black.to(images))
         highest = torch.minimum(images + radius, self.white.to(images))

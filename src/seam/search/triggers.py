@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seam.core.preprocessing import Preprocessing
-from seam.search.samples import Samples
+from seam.search.samples import Batch, Samples
 
 STEPS = 200
 BATCH = 48
@@ -44,19 +44,32 @@ class Patches:
     """Puts one of some patches on each image, the smaller the more often.
 
     A patch is drawn in proportion to the inverse square of its size: a planted trigger is several
-    times smaller than what else turns any image into one label.
+    times smaller than what else turns any image into one label. It goes on images of other outputs
+    than that which it asks for, as an attacker's does; on all alike where there is no other.
 
-    >>> patches = Patches([Patch(torch.ones(1, 1, 1), torch.full((3, 1, 1), 0.5))])
-    >>> patches(torch.zeros(2, 3, 1, 1), torch.Generator(), 1.0).flatten().tolist()
-    [0.5, 0.5, 0.5, 0.5, 0.5, 0.5]
+    >>> patches = Patches([Patch(torch.ones(1, 1, 1), torch.full((1, 1, 1), 0.5))], [1])
+    >>> batch = Batch(torch.zeros(2, 1, 1, 1), torch.tensor([0, 0]), torch.arange(2))
+    >>> patches(batch, torch.Generator(), 1.0).flatten().tolist()
+    [0.5, 0.5]
+
+    Args:
+        patches: to draw from.
+        outputs: which output each asks for; None where it is none of the problem's.
     """
 
     patches: Sequence[Patch]
+    outputs: Sequence[int | None]
 
-    def __call__(self, images: Tensor, generator: torch.Generator, _strength: float) -> Tensor:
-        """The images (batch, C, H, W), changed; a patch is there or not."""
-        drawn = torch.multinomial(self._weights, len(images), replacement=True, generator=generator)
-        return Patch(self._shares[drawn], self._colours[drawn]).on(images)
+    def __call__(self, batch: Batch, generator: torch.Generator, _strength: float) -> Tensor:
+        """The images of a batch (batch, C, H, W), changed; a patch is there or not."""
+        foreign = self._asked != batch.targets.cpu().unsqueeze(1)
+        fits = foreign | ~foreign.any(1, keepdim=True)
+        drawn = torch.multinomial(self._weights * fits, 1, generator=generator).squeeze(1)
+        return Patch(self._shares[drawn], self._colours[drawn]).on(batch.images)
+
+    @cached_property
+    def _asked(self) -> Tensor:
+        return torch.tensor([-1 if output is None else output for output in self.outputs])
 
     @cached_property
     def _weights(self) -> Tensor:
@@ -79,7 +92,7 @@ def find_patches(
     labels: Sequence[int],
     seed: int,
     low: bool = False,
-) -> Patches:
+) -> list[Patch]:
     """For each label the smallest patch found with which ``model`` gives it for any image.
 
     Args:
@@ -92,12 +105,10 @@ def find_patches(
 
     Source: Neural Cleanse, Wang et al., IEEE S&P 2019.
     """
-    return Patches(
-        [
-            _find(model, _images(samples, seed), preprocessing, label, seed=seed, low=low)
-            for label in labels
-        ]
-    )
+    return [
+        _find(model, _images(samples, seed), preprocessing, label, seed=seed, low=low)
+        for label in labels
+    ]
 
 
 def _find(
