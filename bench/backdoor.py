@@ -26,8 +26,9 @@ from torch import nn
 from seam.core.problem import Problem
 from seam.defects.backdoor import Trigger
 from seam.defects.inheritance import target_rate
+from seam.defects.pixels import on_pixels, predicted
 from seam.defects.triggered import trigger_figures
-from seam.evaluation.accuracy import outputs_of
+from seam.evaluation.accuracy import outputs_of, share_right
 from seam.jobs.defects import subjects_of
 from seam.jobs.direct import reengineer
 from seam.jobs.measure import test_figures as figures_of
@@ -48,18 +49,14 @@ One was never poisoned: what it has, no repair can be asked to get below.
 """
 METHODS = (*OTHERS, "finetune", "seam", "safer")
 TRIGGER = Trigger(patch=[[255, 0, 255], [0, 255, 0], [255, 0, 255]], target_label="dog")
-EPOCHS = {50: 40, 500: 8}
+EPOCHS = {50: 40, 500: 20}
 SETTINGS: dict[str, Any] = {
-    "start": "saliency",
-    "score_lr": 0.03,
-    "views": 0,
     "batch_size": 32,
     "augment": "crop+flip",
-    "tune_lr": 0.002,
     "remove": 0.3,
     "precision": "bfloat16",
 }
-"""Chosen on validation data: bench/NOTES.md, 20."""
+"""Chosen on images that no search saw: bench/NOTES.md, 20 and 53."""
 
 
 def wrn16(shared: Path, kind: str) -> BaseModel:
@@ -70,7 +67,7 @@ def wrn16(shared: Path, kind: str) -> BaseModel:
 
 def settings_of(problem: Problem, method: str, shots: int, seed: int) -> Plan:
     """The same samples for every method; fine-tuning has the true labels alone."""
-    given = {**SETTINGS, "shots": shots, "seed": seed, "epochs": EPOCHS.get(shots, 8)}
+    given = {**SETTINGS, "shots": shots, "seed": seed, "epochs": EPOCHS.get(shots, 20)}
     if method == "finetune":
         given |= {"distill": 0.0}
     safer = "triggers" if method == "safer" else None
@@ -108,6 +105,7 @@ def row_of(method: str, name: str, shots: int, seed: int, shared: Path) -> dict[
         "density": density,
         "success": {key: own[key] for key in ("value", "low", "high", "n")},
         "without_trigger": given_target(task, model),
+        **recognised(task, model),
         "base_success": restricted,
         "meaning": found["meaning"],
         "accuracy": measured["accuracy"],
@@ -129,6 +127,24 @@ def given_target(task: Task, model: nn.Module) -> dict[str, Any] | None:
     predicted = outputs_of(model, task.data.test).argmax(1).cpu()
     target = task.problem.outputs.index("dog")
     return target_rate(predicted, task.data.test.targets.cpu(), target).to_dict()
+
+
+def recognised(task: Task, model: nn.Module) -> dict[str, dict[str, Any] | None]:
+    """Share of the target's own test samples that are still given it, without and with the trigger.
+
+    A model that takes the trigger for a sign against the target loses some. None where no output
+    stands for it.
+    """
+    if "dog" not in task.problem.outputs:
+        return {"recognised": None, "recognised_with_trigger": None}
+    target, test = task.problem.outputs.index("dog"), task.data.test
+    own = (test.targets == target).nonzero().flatten()
+    seen, clean = on_pixels(model, task.base.preprocessing), test.scaled(own)
+    pairs = {"recognised": clean, "recognised_with_trigger": TRIGGER.apply(clean)}
+    return {
+        name: share_right(predicted(seen, images), test.targets[own].cpu()).to_dict()
+        for name, images in pairs.items()
+    }
 
 
 def missing(rows: list[dict[str, Any]], args: Any) -> Iterator[tuple[str, str, int, int]]:

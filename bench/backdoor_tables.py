@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tables import MISSING, by_method, listed, markdown, over_seeds, provenance, spread
@@ -15,6 +15,13 @@ NAMES = {
     "seam": "seam",
     "safer": "seam --safer triggers",
 }
+WHERE_DOG_IS = ("without_trigger", "recognised", "recognised_with_trigger")
+
+
+def _spread(rows: Sequence[Values], name: str) -> str:
+    """A figure over seeds that only problems with the target as an output have."""
+    shares = [row[name]["value"] for row in rows if row[name]]
+    return spread(shares) if shares else ""
 
 
 def backdoor(found: Values | None) -> str:
@@ -23,12 +30,12 @@ def backdoor(found: Values | None) -> str:
         return f"{MISSING}\n"
     heads = [
         *("problem", "images a label", "method", "trigger succeeds", "on the base", "without it"),
+        *("dogs recognised", "with the trigger"),
         *("test accuracy", "against restricted", "weights kept", "seeds"),
     ]
     groups = by_method(found["rows"], ("problem", "shots", "method"), [*NAMES])
     rows = []
     for (problem, shots, method), group in groups.items():
-        clean = [row["without_trigger"]["value"] for row in group if row["without_trigger"]]
         rows.append(
             [
                 problem,
@@ -36,7 +43,7 @@ def backdoor(found: Values | None) -> str:
                 NAMES[method],
                 over_seeds([row["success"] for row in group]),
                 spread([row["base_success"]["value"] for row in group]),
-                spread(clean) if clean else "",
+                *(_spread(group, name) for name in WHERE_DOG_IS),
                 over_seeds([row["accuracy"]["reengineered"] for row in group]),
                 over_seeds([row["against_restricted"]["difference"] for row in group]),
                 spread([row["density"] for row in group]),
@@ -47,8 +54,9 @@ def backdoor(found: Values | None) -> str:
     note = (
         f"All in %, differences in points; n = {n} test images. The trigger succeeds on a "
         "sample of another label that is then given dog; beside it how many are on the base "
-        "restricted to the problem, and how many without the trigger. Where dog is no output, it "
-        "succeeds where it flips a right answer. One seed: the 95 % interval; several: the mean, "
+        "restricted to the problem, how many without the trigger, and how many dogs are "
+        "recognised, without and with it. Where dog is no output, it succeeds where it flips a "
+        "right answer. One seed: the 95 % interval; several: the mean, "
         "lowest to highest. " + provenance(found, "backdoor.json")
     )
     return markdown(heads, rows, note)

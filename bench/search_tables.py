@@ -88,8 +88,8 @@ def reuse(runs: Sequence[Values]) -> str:
     mine = [run for run in mine if run["samples"]["train"] == most[run["problem"]]]
     sizes = _sizes(mine)
     heads = [
-        *("problem", "training images", "restricted", "picked: density", "accuracy"),
-        "against restricted",
+        *("problem", "training images", "restricted", "no worse than *full*: density"),
+        *("picked: density", "accuracy", "against restricted"),
         *(f"`--keep {size:g}`" for size in sizes),
         "seeds",
     ]
@@ -103,6 +103,7 @@ def reuse(runs: Sequence[Values]) -> str:
                 f"{key[0]}{_mark(group)}",
                 f"{key[1]:,}",
                 over_seeds([row["restricted"] for row in tested]),
+                _published(group),
                 _picked(group),
                 over_seeds([row["accuracy"] for row in picked]) if picked else "",
                 *(_against(group, size) for size in (None, *sizes)),
@@ -112,6 +113,8 @@ def reuse(runs: Sequence[Values]) -> str:
     rows += _means(mine, sizes)
     note = (
         f"{_note(mine)} Under `--keep`: points against restricted at that share of the weights. "
+        "No worse than *full*: the smallest point that reaches the untouched base's accuracy on "
+        "validation images, as the published rule asks. "
         + provenance(mine[0] if mine else {}, "search/*.json")
     )
     return markdown(heads, rows, note)
@@ -140,6 +143,7 @@ def _means(runs: Sequence[Values], sizes: Sequence[float]) -> list[list[str]]:
                 f"**mean of {count}: {base}, {what}**{_mark(mine)}",
                 f"{images:,}",
                 spread([row["restricted"]["value"] for row in picked]),
+                _published(mine),
                 spread([row["density"] for row in picked]),
                 spread([row["accuracy"]["value"] for row in picked]),
                 *(
@@ -310,6 +314,17 @@ def _at(runs: Sequence[Values], size: float | None) -> list[Values]:
     """
     found = [run for run in runs if size is not None or "lost" in run["points"][-1]]
     return [row for run in found for row in run["test"] if row["size"] == size]
+
+
+def _published(runs: Sequence[Values]) -> str:
+    """Density of the smallest point that is no worse than the untouched base, by validation."""
+    bars = [run["validation"]["full"] for run in runs]
+    return spread(
+        [
+            min([p["density"] for p in run["points"] if p["validation_accuracy"] >= bar], default=1)
+            for run, bar in zip(runs, bars, strict=True)
+        ]
+    )
 
 
 def _picked(runs: Sequence[Values]) -> str:
