@@ -56,7 +56,7 @@ SETTINGS: dict[str, Any] = {
     "remove": 0.3,
     "precision": "bfloat16",
 }
-"""Chosen on images that no search saw: bench/NOTES.md, 20 and 53."""
+"""Chosen on images that no search saw, with 500 a label: bench/NOTES.md, 54."""
 
 
 def wrn16(shared: Path, kind: str) -> BaseModel:
@@ -104,8 +104,7 @@ def row_of(method: str, name: str, shots: int, seed: int, shared: Path) -> dict[
         "seed": seed,
         "density": density,
         "success": {key: own[key] for key in ("value", "low", "high", "n")},
-        "without_trigger": given_target(task, model),
-        **recognised(task, model),
+        **of_the_target(task, model),
         "base_success": restricted,
         "meaning": found["meaning"],
         "accuracy": measured["accuracy"],
@@ -117,34 +116,25 @@ def row_of(method: str, name: str, shots: int, seed: int, shared: Path) -> dict[
     }
 
 
-def given_target(task: Task, model: nn.Module) -> dict[str, Any] | None:
-    """Share of clean samples of other outputs that are given the target; None where there is none.
+def of_the_target(task: Task, model: nn.Module) -> dict[str, dict[str, Any] | None]:
+    """What explains a trigger's success; each None where no output stands for its target.
 
-    A trigger without any effect has this success.
+    Clean samples of other outputs that are given the target: a trigger without any effect has this
+    success. And the target's own that are recognised, without and with the trigger: a model that
+    takes it for a sign against the target loses some.
     """
     if "dog" not in task.problem.outputs:
-        return None
-    predicted = outputs_of(model, task.data.test).argmax(1).cpu()
-    target = task.problem.outputs.index("dog")
-    return target_rate(predicted, task.data.test.targets.cpu(), target).to_dict()
-
-
-def recognised(task: Task, model: nn.Module) -> dict[str, dict[str, Any] | None]:
-    """Share of the target's own test samples that are still given it, without and with the trigger.
-
-    A model that takes the trigger for a sign against the target loses some. None where no output
-    stands for it.
-    """
-    if "dog" not in task.problem.outputs:
-        return {"recognised": None, "recognised_with_trigger": None}
+        return dict.fromkeys(("without_trigger", "recognised", "recognised_with_trigger"))
     target, test = task.problem.outputs.index("dog"), task.data.test
-    own = (test.targets == target).nonzero().flatten()
-    seen, clean = on_pixels(model, task.base.preprocessing), test.scaled(own)
-    pairs = {"recognised": clean, "recognised_with_trigger": TRIGGER.apply(clean)}
-    return {
-        name: share_right(predicted(seen, images), test.targets[own].cpu()).to_dict()
-        for name, images in pairs.items()
+    found, truth = outputs_of(model, test).argmax(1).cpu(), test.targets.cpu()
+    own = (truth == target).nonzero().flatten()
+    seen, triggered = on_pixels(model, task.base.preprocessing), TRIGGER.apply(test.scaled(own))
+    shares = {
+        "without_trigger": target_rate(found, truth, target),
+        "recognised": share_right(found[own], truth[own]),
+        "recognised_with_trigger": share_right(predicted(seen, triggered), truth[own]),
     }
+    return {name: share.to_dict() for name, share in shares.items()}
 
 
 def missing(rows: list[dict[str, Any]], args: Any) -> Iterator[tuple[str, str, int, int]]:

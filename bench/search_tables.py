@@ -318,13 +318,12 @@ def _at(runs: Sequence[Values], size: float | None) -> list[Values]:
 
 def _published(runs: Sequence[Values]) -> str:
     """Density of the smallest point that is no worse than the untouched base, by validation."""
-    bars = [run["validation"]["full"] for run in runs]
-    return spread(
-        [
-            min([p["density"] for p in run["points"] if p["validation_accuracy"] >= bar], default=1)
-            for run, bar in zip(runs, bars, strict=True)
-        ]
-    )
+    smallest = []
+    for run in runs:
+        bar = run["validation"]["full"]
+        good = [p["density"] for p in run["points"] if p["validation_accuracy"] >= bar]
+        smallest.append(min(good, default=1))
+    return spread(smallest)
 
 
 def _picked(runs: Sequence[Values]) -> str:

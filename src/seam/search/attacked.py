@@ -59,10 +59,9 @@ class AttackedSamples:
             strength = self._strength(number / steps)
             count = round(self.share * len(batch.targets)) if strength else 0
             if count:
-                images, targets, numbers = (each[:count] for each in batch[:3])
-                first = Batch(images, targets, numbers, batch.view)
+                first, rest = batch.split([count])
                 changed = self.change(first, generator, strength)
-                yield batch._replace(images=torch.cat([changed, batch.images[count:]]))
+                yield batch._replace(images=torch.cat([changed, rest.images]))
             else:
                 yield batch
 

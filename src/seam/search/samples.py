@@ -21,9 +21,12 @@ class Batch(NamedTuple):
     numbers: Tensor
     view: int | None = None
 
-    def split(self, count: int) -> list[Batch]:
-        """The samples in order, in ``count`` parts whose sizes differ by one at most."""
-        parts = zip(*(each.tensor_split(count) for each in self[:3]), strict=True)
+    def split(self, where: int | list[int]) -> list[Batch]:
+        """The samples in order: in so many parts, of sizes that differ by one at most, or cut.
+
+        Numbers in a list are those of the samples at which a new part begins.
+        """
+        parts = zip(*(each.tensor_split(where) for each in self[:3]), strict=True)
         return [Batch(images, targets, numbers, self.view) for images, targets, numbers in parts]
 
 
